@@ -175,6 +175,29 @@ class Journal:
         """Assign the files of a source to another name, because the user has moved the folder."""
         self._writer.run(functools.partial(_rename_source, old=key_bytes(old), new=key_bytes(new)))
 
+    def other_sources(self, owner: RowOwner, keys: Sequence[str]) -> dict[str, int]:
+        """Return which of `keys` belong to other sources, with the numbers of those. Skips do not count."""
+        found: dict[str, int] = {}
+        for part in _parts(keys):
+            sql = (
+                "SELECT key, source FROM files "  # noqa: S608  # only question marks
+                f"WHERE destination=? AND key IN ({_marks(part)}) AND source<>? AND status<>{CODES['skipped']}"
+            )
+            rows = self._query(sql, (owner.destination, *map(key_bytes, part), owner.source))
+            found.update((key_text(data), source) for data, source in rows)
+        return found
+
+    def is_compared(self, owner: RowOwner) -> bool:
+        """Return whether the keys of a source were compared with those of the other sources."""
+        return bool(self._query("SELECT 1 FROM meta WHERE name=?", (_compared_name(owner),)))
+
+    def mark_compared(self, owner: RowOwner) -> None:
+        """Write that the keys of a source were compared with those of the other sources."""
+        values = [(_compared_name(owner),)]
+        self._writer.run(
+            functools.partial(_execute_many, sql="INSERT OR IGNORE INTO meta VALUES (?, 1)", values=values)
+        )
+
     # --- exports --------------------------------------------------------------------------------------------
 
     def note_export(self, path: Path) -> None:
@@ -204,7 +227,7 @@ class Journal:
     def done_before(
         self, owner: RowOwner, identities: Mapping[str, Identity], *, checksum: bool = False
     ) -> set[str]:
-        """Return the keys of files that are done, belong to the same source, and have not changed.
+        """Return the keys of files that earlier runs have done, of the same source, that have not changed.
 
         This is several times faster than `lookup`, which is for the other files.
         """
@@ -212,10 +235,10 @@ class Journal:
         for keys in _parts([*identities]):
             sql = (
                 "SELECT key, size, mtime_ns, sha256, tag FROM files "  # noqa: S608  # only question marks
-                f"WHERE destination=? AND key IN ({_marks(keys)}) AND status={DONE} AND source=?"
+                f"WHERE destination=? AND key IN ({_marks(keys)}) AND status={DONE} AND source=? AND run<>?"
             )
             by_data = {key_bytes(key): key for key in keys}
-            rows = self._query(sql, (owner.destination, *by_data, owner.source))
+            rows = self._query(sql, (owner.destination, *by_data, owner.source, owner.run))
             for data, size, mtime_ns, sha256, tag in rows:
                 key = by_data[data]
                 if is_plainly_done(size, mtime_ns, sha256, tag, identities[key], checksum=checksum):
@@ -331,6 +354,11 @@ def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 def _marks(keys: Sequence[str]) -> str:
     """Return a question mark for each key."""
     return ",".join("?" * len(keys))
+
+
+def _compared_name(owner: RowOwner) -> str:
+    """Return the name in the table `meta` for a source whose keys were compared."""
+    return f"compared {owner.destination} {owner.source}"
 
 
 # --- commands of the writer ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from batch.journals import OWNER, begin, row
+from batch.journals import begin, row
 from imgwire_async.batch.items import Identity
 from imgwire_async.batch.journal import open_journal
 from imgwire_async.batch.journal_schema import PUT, values_of
@@ -55,6 +55,7 @@ def plan(path: Path, count: int) -> None:
     before = memory()
     started_at = time.process_time()
     journal = open_journal(path)
+    owner = begin(journal)
     done = 0
     for start in range(0, count, CHUNK):
         numbers = range(start, min(start + CHUNK, count))
@@ -62,7 +63,7 @@ def plan(path: Path, count: int) -> None:
             key_of(number): Identity(100_000, mtime_ns=1_700_000_000_000_000_000 + number)
             for number in numbers
         }
-        done += len(journal.done_before(OWNER, found))
+        done += len(journal.done_before(owner, found))
     assert done == count
     journal.close()
     print(time.process_time() - started_at, memory() - before)

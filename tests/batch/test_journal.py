@@ -213,18 +213,20 @@ def test_a_closed_journal_says_so(path: Path) -> None:
 def test_files_that_are_done_are_found_without_their_rows(path: Path) -> None:
     identity = Identity(3, mtime_ns=4)
     with opened(path) as journal:
-        owner, other = begin(journal), begin(journal, "/other")
+        _, other, now = begin(journal), begin(journal, "/other"), begin(journal)
         journal.put_blocking(
             [
                 row("done", key="same"),
                 row("done", key="changed", identity=Identity(3, mtime_ns=5)),
                 row("failed", key="failed"),
                 attrs.evolve(row("done", key="of another source"), source=other.source),
+                attrs.evolve(row("done", key="of this run"), run=now.run),
                 *[row("done", key=f"{number:04}") for number in range(700)],
             ]
         )
-        asked = ["same", "changed", "failed", "of another source", "new", *[f"{n:04}" for n in range(700)]]
-        found = journal.done_before(owner, dict.fromkeys(asked, identity))
+        asked = ["same", "changed", "failed", "of another source", "of this run", "new"]
+        asked += [f"{number:04}" for number in range(700)]
+        found = journal.done_before(now, dict.fromkeys(asked, identity))
     assert found == {"same", *[f"{number:04}" for number in range(700)]}
 
 

@@ -1,0 +1,74 @@
+"""A bounded queue between two tasks, whose reader takes many items at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+CHUNK = 500
+
+
+class ChunkQueue(Generic[T]):
+    """A queue that belongs to one event loop, with one task that takes items.
+
+    The task takes all items that are there, up to `CHUNK`, and never waits for more. So chunks are large if
+    the items come fast, and small if they come slowly.
+    """
+
+    def __init__(self, capacity: int = 2 * CHUNK) -> None:
+        self._capacity = capacity
+        self._items: deque[T] = deque()
+        self._error: BaseException | None = None
+        self._is_over = False
+        self._has_items = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next item has to wait."""
+        return len(self._items) >= self._capacity
+
+    def put_nowait(self, item: T) -> None:
+        """Add an item. The caller has to wait for room after it."""
+        self._items.append(item)
+        self._has_items.set()
+
+    async def put_all(self, items: Iterable[T]) -> None:
+        """Add items, then wait until the queue has room."""
+        self._items.extend(items)
+        if self._items:
+            self._has_items.set()
+        await self.wait_for_room()
+
+    async def wait_for_room(self) -> None:
+        """Wait until the queue is not full, or is over."""
+        while self.is_full and not self._is_over:
+            self._has_room.clear()
+            await self._has_room.wait()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Add no more items. The reader gets the items before it, and then `error`, if it is given."""
+        if not self._is_over:
+            self._is_over = True
+            self._error = error
+        self._has_items.set()
+        self._has_room.set()
+
+    async def take(self) -> list[T]:
+        """Return the next items, or an empty list at the end. Nothing is lost if the task is cancelled."""
+        while not self._items:
+            if self._is_over:
+                if self._error is not None:
+                    raise self._error
+                return []
+            self._has_items.clear()
+            await self._has_items.wait()
+        items = [self._items.popleft() for _ in range(min(CHUNK, len(self._items)))]
+        if not self.is_full:
+            self._has_room.set()
+        return items

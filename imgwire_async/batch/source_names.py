@@ -1,0 +1,94 @@
+"""Keep the files of different sources apart that have the same keys in one journal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from imgwire_async import disk_work
+from imgwire_async.batch.chunk_queue import CHUNK
+from imgwire_async.batch.items import Source
+from imgwire_async.batch.journal import Journal
+from imgwire_async.batch.keys import Shard
+from imgwire_async.batch.records import RowOwner
+from imgwire_async.batch_errors import BatchError
+from imgwire_async.formatting import quoted
+
+
+@runtime_checkable
+class RepeatableSource(Protocol):
+    """A source whose files can be listed more than once, such as a folder."""
+
+    def again(self) -> Source:
+        """Return a new source of the same files, which begins with the first one."""
+        ...
+
+
+async def compare_sources(
+    source: Source, journal: Journal, owner: RowOwner, *, shard: Shard | None = None
+) -> None:
+    """Compare the keys of a source that is new in a journal with those of the other sources.
+
+    So a conflict is found before the first upload. A source that cannot be repeated is compared while the run
+    goes on. Raises `BatchError` for a conflict, or renames the other source if the user has moved it.
+    """
+    if not isinstance(source, RepeatableSource) or await disk_work.run(_is_compared, journal, owner):
+        return
+    again = source.again()
+    keys: list[str] = []
+    try:
+        while True:
+            try:
+                keys.append((await anext(again)).key)
+            except StopAsyncIteration:
+                break
+            except Exception:  # noqa: BLE001  # the run itself gets the same error, and raises it
+                return
+            if len(keys) >= CHUNK:
+                await disk_work.run(_compare, again, journal, owner, keys, shard)
+                keys = []
+        await disk_work.run(_compare, again, journal, owner, keys, shard)
+    finally:
+        with contextlib.suppress(Exception):
+            await again.aclose()
+    await disk_work.run(journal.mark_compared, owner)
+
+
+def _is_compared(journal: Journal, owner: RowOwner) -> bool:
+    if journal.is_compared(owner):
+        return True
+    if len(journal.sources()) == 1:
+        journal.mark_compared(owner)
+        return True
+    return False
+
+
+def _compare(source: Source, journal: Journal, owner: RowOwner, keys: list[str], shard: Shard | None) -> None:
+    keys = [key for key in keys if shard is None or key in shard]
+    resolve(source, journal, journal.other_sources(owner, keys))
+
+
+def resolve(source: Source, journal: Journal, others: Mapping[str, int]) -> bool:
+    """Rename the sources of keys if the user has moved them. Return whether the journal has changed.
+
+    `others` maps keys to the numbers of their sources in the journal. Blocks. Raises `BatchError` for a
+    source that the user has not moved.
+    """
+    if not others:
+        return False
+    names = journal.sources()
+    if not source.is_moved:
+        raise conflict(source, *min((key, names[number]) for key, number in others.items()))
+    for number in {*others.values()}:
+        journal.rename_source(names[number], source.name)
+    return True
+
+
+def conflict(source: Source, key: str, other: str) -> BatchError:
+    """Return the error for a key that belongs to another source."""
+    return BatchError(
+        f"the journal has {quoted(key)} from the source {quoted(other)}, and {quoted(source.name)} has a file of the same name. "
+        "Nothing was uploaded for it. If these are different files, pass prefix= for one of the sources, or use another "
+        "journal. If the folder was moved or renamed, pass moved=True: folder(path, moved=True)."
+    )
