@@ -64,11 +64,16 @@ class BatchItem:
 
 @attrs.frozen
 class Entry:
-    """One file of a source: its key, the file with its arguments, and its identity."""
+    """One file of a source: its key, the file with its arguments, and its identity.
+
+    `is_missing` means that a path which the user gave leads to no file. Its upload fails, unless the file was
+    uploaded before.
+    """
 
     key: str
     item: UploadItem
     identity: Identity
+    is_missing: bool = False
 
 
 @attrs.frozen
@@ -96,6 +101,17 @@ class Source(Protocol):
     def __aiter__(self) -> Source: ...
 
     async def __anext__(self) -> Entry | Skip: ...
+
+    async def read(self) -> list[Entry | Skip]:
+        """Return the next items, up to 500, or an empty list at the end.
+
+        Wait for the first item only. This is much faster than `__anext__`.
+        """
+        ...
+
+    def again(self) -> Source | None:
+        """Return a new source with the same files, or None if they can be read only once."""
+        ...
 
     async def aclose(self) -> None:
         """Release all resources. Idempotent. Does not wait for a call of user code that hangs."""

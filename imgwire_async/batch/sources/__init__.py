@@ -1,0 +1,35 @@
+"""Sources of files for batch runs: folders, and iterables of the user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from imgwire_async.batch.items import BatchItem, Source
+from imgwire_async.batch.sources.base import Files
+from imgwire_async.batch.sources.folder import Folder, folder
+from imgwire_async.batch.sources.iterable import IterableSource
+from imgwire_async.uploads.item import UploadItem
+from imgwire_async.uploads.upload_run import require_many_files
+
+__all__ = ["BatchFiles", "Files", "Folder", "as_source", "folder"]
+
+_Item: TypeAlias = str | os.PathLike[str] | UploadItem | BatchItem
+BatchFiles: TypeAlias = str | os.PathLike[str] | Files | Iterable[_Item] | AsyncIterable[_Item]
+"""What a batch run uploads: the path of a folder, a source, or an iterable of paths and items."""
+
+
+def as_source(files: BatchFiles, own_paths: frozenset[Path] = frozenset()) -> Source:
+    """Return a source for one run from the argument `files` of `upload` and `plan`.
+
+    The source leaves out `own_paths`, which are the files of the journal. Raises `TypeError` for an object
+    that is neither a folder's path nor contains files.
+    """
+    if isinstance(files, str | os.PathLike):
+        files = folder(files)
+    if isinstance(files, Files):
+        return files.start(own_paths)
+    require_many_files(files)
+    return IterableSource(files, own_paths)

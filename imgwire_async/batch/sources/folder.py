@@ -1,0 +1,128 @@
+"""A folder as a source of files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from imgwire_async import checks, disk_work
+from imgwire_async.batch.items import Entry, Skip, Source
+from imgwire_async.batch.sources.base import ChunkedSource, Files
+from imgwire_async.batch.sources.folder_walk import FolderOptions, FolderWalk
+from imgwire_async.batch.sources.globs import Exclusion, Inclusion, parse_patterns
+from imgwire_async.threads import consume_exception
+
+
+@attrs.frozen
+class Folder(Files):
+    """The files of a folder and of all folders in it. `folder` creates it; each run reads it again."""
+
+    options: FolderOptions
+    prefix: str = ""
+    moved: bool = False
+
+    @property
+    def name(self) -> str:
+        """The absolute path of the folder, by which the journal knows it."""
+        return self.options.path
+
+    def start(self, own_paths: frozenset[Path]) -> Source:
+        """Return a source for one run. It leaves out `own_paths`, which are the files of the journal."""
+        return FolderSource(self, own_paths)
+
+    def __aiter__(self) -> Source:
+        return self.start(frozenset())
+
+
+def folder(
+    path: str | os.PathLike[str],
+    *,
+    prefix: str = "",
+    include: str | Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
+    hidden: bool = False,
+    follow_links: bool = False,
+    moved: bool = False,
+) -> Folder:
+    """Return the files of a folder, and of all folders in it, as a source for a batch run.
+
+    The key of a file is `prefix` and the path below the folder, with `/` between the parts. What is not
+    uploaded is skipped with a reason: links, pipes, sockets, devices, empty files, hidden files, and what
+    there is no permission to read. Files that `include` or `exclude` leave out do not count.
+
+    Patterns are globs as in gitignore: `*.jpg` matches at any depth, `/*.jpg` only in the folder itself, and
+    `raw/**` all that is below `raw`. `*.{jpg,png}` stands for two patterns. Upper and lower case differ.
+
+    Args:
+        path: The path of the folder.
+        prefix: Text before each key, for example to keep two folders apart in one journal.
+        include: A pattern, or patterns, of the files to upload. Without patterns, all files are uploaded.
+        exclude: A pattern, or patterns, of files and folders to leave out, also if `include` matches.
+        hidden: Whether to upload files and folders whose names begin with a dot.
+        follow_links: Whether to upload what symbolic links lead to.
+        moved: Whether the folder was at another path before. Its files are then not uploaded again.
+
+    Returns:
+        The folder, which several runs may use.
+
+    Raises:
+        TypeError: An argument has another type.
+        ValueError: A pattern cannot match anything, or the path is empty.
+    """
+    name = checks.path("path", path)
+    if not name:
+        raise ValueError('path must not be empty; "." is the current folder')
+    options = FolderOptions(
+        os.path.abspath(name),  # noqa: PTH100  # as a str
+        checks.text("prefix", prefix),
+        Inclusion(parse_patterns("include", include)),
+        Exclusion(parse_patterns("exclude", exclude)),
+        hidden=checks.flag("hidden", hidden),
+        follow_links=checks.flag("follow_links", follow_links),
+    )
+    return Folder(options, options.prefix, checks.flag("moved", moved))
+
+
+class FolderSource(ChunkedSource):
+    """The source of one run over a folder. A worker thread reads the folder."""
+
+    def __init__(self, described: Folder, own_paths: frozenset[Path]) -> None:
+        super().__init__(described.name, described.prefix, is_moved=described.moved)
+        self._described = described
+        self._own_paths = own_paths
+        self._walk = FolderWalk(described.options, own_paths)
+        self._reading: asyncio.Future[tuple[list[Entry | Skip], bool]] | None = None
+        self._is_over = False
+
+    async def read(self) -> list[Entry | Skip]:
+        """Return the next items, or an empty list at the end. Nothing is lost if the task is cancelled."""
+        while not self._is_over:
+            if self._reading is None:
+                self._reading = disk_work.submit(self._walk.read)
+                self._reading.add_done_callback(consume_exception)
+            try:
+                items, is_over = await asyncio.shield(self._reading)
+            except asyncio.CancelledError:
+                raise
+            except BaseException:
+                self._is_over = True
+                raise
+            self._reading = None
+            self._is_over = self._is_over or is_over
+            if items:
+                return items
+        return []
+
+    def again(self) -> Source:
+        """Return a new source with the same files."""
+        return FolderSource(self._described, self._own_paths)
+
+    async def aclose(self) -> None:
+        """Stop reading the folder. A thread that hangs is left alone."""
+        self._is_over = True
+        if self._walk.stop():
+            await disk_work.run_cleanup(self._walk.close)

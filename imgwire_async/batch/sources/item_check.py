@@ -1,0 +1,181 @@
+"""Turn what a user passes as a file into items of a batch run: a path, an `UploadItem` or a `BatchItem`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import stat
+from collections.abc import Iterable
+from typing import Any, cast
+
+import attrs
+
+from imgwire_async import checks
+from imgwire_async.batch.items import BatchItem, Entry, Identity, Skip
+from imgwire_async.batch.keys import key_bytes
+from imgwire_async.batch.sources.base import MAX_KEY, TOO_LONG_KEY
+from imgwire_async.batch.sources.own_files import OwnFiles
+from imgwire_async.resources.uploading import checked_item
+from imgwire_async.uploads.chunks import flat_view
+from imgwire_async.uploads.hints import has_buffer
+from imgwire_async.uploads.item import UploadItem
+
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
+
+
+@attrs.frozen
+class Checked:
+    """A checked item whose size is not known yet. `path` is None if the file has no path."""
+
+    key: str
+    item: UploadItem
+    path: str | None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the file is neither a path nor in memory, so that user code knows its size."""
+        return self.path is None and not has_buffer(self.item.file)
+
+
+def check(value: object, position: int) -> Checked | Entry | Skip:
+    """Return an item that the iterable of a user has passed. `position` counts them from 0.
+
+    Raises `TypeError` or `ValueError` that names the position.
+    """
+    where = f"files[{position}]"
+    if isinstance(value, Entry | Skip):
+        return value
+    if isinstance(value, str | os.PathLike):
+        path = _absolute(where, cast("object", value))
+        return Checked(path, UploadItem(path), path)
+    if isinstance(value, BatchItem):
+        return _check_batch_item(where, value)
+    if isinstance(value, UploadItem):
+        if not isinstance(value.file, str | os.PathLike):
+            raise TypeError(f"{where} has no path, so it needs a key: pass BatchItem(key, file) instead")
+        path = _absolute(f"the file of {where}", value.file)
+        return Checked(path, _checked(where, attrs.evolve(value, file=path)), path)
+    kind = type(value).__name__
+    if has_buffer(value) or hasattr(type(value), "read"):
+        raise TypeError(f"{where} has no path, so it needs a key: pass BatchItem(key, file), not {kind}")
+    raise TypeError(f"{where} must be a path, an UploadItem or a BatchItem, not {kind}")
+
+
+def _check_batch_item(where: str, value: BatchItem) -> Checked:
+    key = checks.text(f"the key of {where}", value.key)
+    if not key:
+        raise ValueError(f"the key of {where} is empty; each file needs a key of its own")
+    if len(key_bytes(key)) > MAX_KEY:
+        raise ValueError(
+            f"the key of {where} must have at most {MAX_KEY:,} bytes, not {len(key_bytes(key)):,}"
+        )
+    is_path = isinstance(value.file, str | os.PathLike)
+    path = _absolute(f"the file of {where}", value.file) if is_path else None
+    item = UploadItem(
+        value.file if path is None else path,
+        file_name=value.file_name,
+        mime_type=value.mime_type,
+        content_length=value.content_length,
+        custom_metadata=value.custom_metadata,
+        hash_sha256=value.hash_sha256,
+        idempotency_key=value.idempotency_key,
+        purpose=value.purpose,
+        upload_token=value.upload_token,
+    )
+    return Checked(key, _checked(where, item), path)
+
+
+def _checked(where: str, item: UploadItem) -> UploadItem:
+    """Check the arguments of an item."""
+    try:
+        checked = checked_item(item)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}: {error}") from None
+    if checked.idempotency_key is False:
+        raise ValueError(
+            f"{where}: idempotency_key must be text or None, not False; without a key a repeated upload is not recognized"
+        )
+    return checked
+
+
+def _absolute(where: str, value: object) -> str:
+    path = checks.path(where, value)
+    if not path:
+        raise ValueError(f"{where} is an empty path")
+    return os.path.abspath(path)  # noqa: PTH100  # as a str
+
+
+# --- sizes and identities -----------------------------------------------------------------------------------
+
+
+def stream_size(item: UploadItem) -> int | None:
+    """Return the size of a file object or another stream, None if it is unknown. Runs user code."""
+    if item.content_length is not None:
+        return item.content_length
+    file: Any = item.file
+    if isinstance(file, io.IOBase):
+        return _size_left(cast("io.BufferedIOBase", file))
+    size = getattr(file, "size", None)
+    return size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
+
+
+def _size_left(file: io.BufferedIOBase) -> int | None:
+    try:
+        if not file.seekable():
+            return None
+        start = file.tell()
+        end = file.seek(0, os.SEEK_END)
+        file.seek(start)
+    except (OSError, ValueError):
+        return None
+    return max(0, end - start)
+
+
+def find_identities(
+    checked: Iterable[Checked | Entry | Skip], sizes: dict[int, int | None], own: OwnFiles
+) -> list[Entry | Skip]:
+    """Return the items with their identities. `sizes` are those of streams, by position in `checked`.
+
+    Blocks, because it accesses the disk and hashes bytes. Files of `own` are left out.
+    """
+    found: list[Entry | Skip] = []
+    for position, item in enumerate(checked):
+        if not isinstance(item, Checked):
+            found.append(item)
+        elif item.path is None:
+            found.append(Entry(item.key, item.item, _identity(item.item, sizes.get(position))))
+        elif not own.has_path(item.path):
+            found.append(_entry_of_path(item, item.path))
+    return found
+
+
+def _entry_of_path(item: Checked, path: str) -> Entry | Skip:
+    if len(item.key) > MAX_KEY // 4 and len(key_bytes(item.key)) > MAX_KEY:
+        return Skip(item.key, TOO_LONG_KEY)
+    try:
+        status = os.stat(path)  # noqa: PTH116  # as a str
+    # Its upload fails with the same error, so that the user learns about it.
+    except (OSError, ValueError):
+        return Entry(item.key, item.item, Identity(None), is_missing=not os.path.lexists(path))
+    if stat.S_ISDIR(status.st_mode):
+        return Skip(item.key, "a folder, not a file; folder(path) uploads the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        return Entry(item.key, item.item, _identity(item.item, item.item.content_length))
+    identity = Identity(status.st_size, status.st_mtime_ns, _given_hash(item.item))
+    return Entry(item.key, item.item, identity)
+
+
+def _identity(item: UploadItem, size: int | None) -> Identity:
+    """Return the identity of bytes or a stream."""
+    if not has_buffer(item.file):
+        return Identity(size, sha256=_given_hash(item))
+    view = flat_view(item.file, "file must be bytes")
+    with view:
+        return Identity(view.nbytes, sha256=hashlib.sha256(view).hexdigest())
+
+
+def _given_hash(item: UploadItem) -> str | None:
+    digest = item.hash_sha256
+    return digest.lower() if isinstance(digest, str) and _SHA256.fullmatch(digest) else None
