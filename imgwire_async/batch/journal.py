@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -245,12 +245,12 @@ class Journal:
                     found.add(key)
         return found
 
-    def rows(self, destination: int, status: RowStatus | None = None) -> Iterator[JournalRow]:
+    def rows(self, destination: int, status: RowStatus | None = None) -> Generator[JournalRow, None, None]:
         """Yield the rows of a destination in the order of their keys."""
         for page in self._pages(destination, status):
             yield from page
 
-    def in_doubt(self, owner: RowOwner, shard: Shard | None = None) -> Iterator[JournalRow]:
+    def in_doubt(self, owner: RowOwner, shard: Shard | None = None) -> Generator[JournalRow, None, None]:
         """Yield the rows of a source whose outcome is not known, because an earlier run was interrupted."""
         for row in self.rows(owner.destination, "started"):
             if row.source == owner.source and (shard is None or row.key in shard):

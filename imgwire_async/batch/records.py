@@ -216,6 +216,22 @@ def with_record(row: JournalRow, image_id: str, cdn_url: str | None) -> JournalR
     return attrs.evolve(row, image_id=image_id, cdn_url=cdn_url, abandoned=_without(abandoned, image_id))
 
 
+def without_record(row: JournalRow) -> JournalRow:
+    """Return the row of a file whose record was deleted.
+
+    Its next record needs the key of a new generation, because the old key may not work again.
+    """
+    assert row.image_id is not None
+    return attrs.evolve(
+        row,
+        generation=row.generation + 1,
+        idempotency_key=None,
+        image_id=None,
+        cdn_url=None,
+        abandoned=_without(row.abandoned, row.image_id),
+    )
+
+
 def with_abandoned(row: JournalRow, image_ids: Iterable[str]) -> JournalRow:
     """Return the row with more ids in `abandoned`, except that of its own image."""
     abandoned = row.abandoned

@@ -1,0 +1,160 @@
+"""Decide what follows for a row in doubt, from the records that the service has for it. Pure functions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from imgwire_async.batch import records
+from imgwire_async.batch.keys import KEY_PREFIX
+from imgwire_async.batch.records import FINAL_ERRORS, JournalRow, RowOwner
+from imgwire_async.models import Image, ImageStatus
+
+# A row with one of these errors has a record without bytes for certain, or is never uploaded again.
+_CERTAIN_ERRORS = FINAL_ERRORS | {"SourceChangedError", "UploadSizeError", "UnsupportedImageError"}
+_WITH_BYTES = frozenset({ImageStatus.PROCESSING, ImageStatus.READY})
+
+# The limits of the list walk: pages for each row in doubt, and pages in any case.
+_PAGES_PER_ROW = 100
+_MIN_PAGES = 1_000
+
+
+@attrs.frozen
+class Doubt:
+    """A row in doubt, and the records that the service has for it.
+
+    With `is_gone`, the service has no record with the id of the row. With `is_unknown`, the service did not
+    say whether it has one.
+    """
+
+    row: JournalRow
+    images: tuple[Image, ...] = ()
+    is_gone: bool = False
+    is_unknown: bool = False
+
+    @property
+    def best(self) -> Image | None:
+        """The record that decides: the oldest one with bytes, otherwise one in QUARANTINE."""
+        with_bytes = [image for image in self.images if image.status in _WITH_BYTES]
+        rejected = [image for image in self.images if image.status == ImageStatus.QUARANTINE]
+        return min(with_bytes or rejected, key=_age_order, default=None)
+
+    @property
+    def pending(self) -> tuple[Image, ...]:
+        """The records whose bytes have not arrived."""
+        return tuple(image for image in self.images if not has_arrived(image))
+
+    def with_image(self, image: Image) -> Doubt:
+        """Return the doubt with a new state of a record, or with one more record."""
+        others = [other for other in self.images if other.id != image.id]
+        is_gone = self.is_gone and image.id != self.row.image_id
+        return attrs.evolve(self, images=(*others, image), is_gone=is_gone)
+
+    def without_image(self, image_id: str) -> Doubt:
+        """Return the doubt without a record that the service no longer has."""
+        others = tuple(other for other in self.images if other.id != image_id)
+        return attrs.evolve(self, images=others, is_gone=self.is_gone or image_id == self.row.image_id)
+
+
+def _age_order(image: Image) -> tuple[datetime, str]:
+    return image.created_at, image.id
+
+
+def has_arrived(image: Image) -> bool:
+    """Return whether the service has the bytes of a record. A status that is not known counts as PENDING."""
+    return image.status in _WITH_BYTES or image.status == ImageStatus.QUARANTINE
+
+
+def is_in_doubt(row: JournalRow) -> bool:
+    """Return whether the service may have a record with bytes for a row that is not done.
+
+    The bytes of a row that failed may have arrived, if its record could not be checked.
+    """
+    if row.status == "started":
+        return row.image_id is not None or row.idempotency_key is not None
+    return row.status == "failed" and row.image_id is not None and row.error_type not in _CERTAIN_ERRORS
+
+
+def needs_walk(doubt: Doubt) -> bool:
+    """Return whether only the list of images can show all records of a row.
+
+    A row with an id needs the walk, too: the id may be that of an earlier record of the same key.
+    """
+    return doubt.row.status == "started" and doubt.row.idempotency_key is not None
+
+
+def is_record_of(doubt: Doubt, image: Image) -> bool:
+    """Return whether a record of the list with the key of a row is that of its file.
+
+    Several files may have the same key if the user has chosen it. Then the size must be the same.
+    """
+    row = doubt.row
+    if image.idempotency_key != row.idempotency_key or image.deleted_at is not None:
+        return False
+    if (row.idempotency_key or "").startswith(KEY_PREFIX):
+        return True
+    return image.size_bytes != 0 and image.size_bytes == row.identity.size
+
+
+def max_pages(rows: int) -> int:
+    """Return the number of pages after which a walk for a number of rows ends."""
+    return max(_MIN_PAGES, _PAGES_PER_ROW * rows)
+
+
+def seconds_until_final(
+    image: Image, row: JournalRow, *, stall: float, server_time: datetime | None, now: float
+) -> float:
+    """Return for how many seconds a PENDING record may still get bytes of a process that was killed.
+
+    The time of the server and `created_at` come from the same clock. `started_at` and `now` are those of this
+    machine, which may differ. The shorter of the two ages counts, and the result is at most `stall`.
+    """
+    age = (now if server_time is None else server_time.timestamp()) - image.created_at.timestamp()
+    if row.started_at is not None:
+        age = min(age, now - row.started_at)
+    return stall - min(stall, max(0.0, age))
+
+
+# --- rows ---------------------------------------------------------------------------------------------------
+
+
+def settled_row(doubt: Doubt, owner: RowOwner, *, wait: bool, now: float) -> JournalRow | None:
+    """Return the row of a file whose bytes the service has, None if it has no such record."""
+    image = doubt.best
+    if image is None:
+        return None
+    row = attrs.evolve(doubt.row, run=owner.run)
+    if image.status == ImageStatus.QUARANTINE:
+        row = records.with_record(row, image.id, image.cdn_url)
+        text = f"image {image.id}: the service put the picture into QUARANTINE"
+        row = records.failed(row, "ImageQuarantinedError", text, now=now)
+    elif wait and image.status != ImageStatus.READY:
+        row = records.stored(row, image.id, image.cdn_url)
+    else:
+        row = records.done(row, image.id, image.cdn_url, now=now)
+    return records.with_abandoned(row, [other.id for other in doubt.images])
+
+
+def remaining_row(doubt: Doubt) -> JournalRow:
+    """Return the row of a file that the run uploads again, with the ids of its records without bytes."""
+    row, pending = doubt.row, doubt.pending
+    if doubt.is_gone and row.image_id is not None:
+        row = records.without_record(row)
+    ids = [image.id for image in pending]
+    if row.status == "started" and row.idempotency_key is not None and ids and row.image_id not in ids:
+        # The create request may return this record again.
+        newest = max(pending, key=_age_order)
+        row = records.with_record(row, newest.id, newest.cdn_url)
+    return records.with_abandoned(row, ids)
+
+
+def is_unsure(doubt: Doubt, *, is_complete: bool) -> bool:
+    """Return whether the upload of a file may create a second image, because not all records are known.
+
+    `is_complete` says whether the list of images was read to its end. A row with the id of its record needs
+    no list, unless the record could not be retrieved.
+    """
+    if doubt.is_unknown:
+        return True
+    return doubt.row.status == "started" and doubt.row.image_id is None and not is_complete

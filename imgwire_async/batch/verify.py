@@ -1,0 +1,115 @@
+"""Find out which images that the journal calls done no longer exist."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeAlias
+
+from imgwire_async import disk_work
+from imgwire_async.batch.held_calls import HeldCalls, OnHeld, run_for_all, run_until
+from imgwire_async.batch.journal import Journal
+from imgwire_async.batch.keys import Shard
+from imgwire_async.batch.list_walk import PAGE_SIZE, walk_images
+from imgwire_async.batch.records import JournalRow, RowOwner
+from imgwire_async.batch.service import Service
+from imgwire_async.errors import (
+    APIStatusError,
+    AuthenticationError,
+    DecodeError,
+    NotFoundError,
+    PaginationError,
+    PaymentRequiredError,
+)
+from imgwire_async.models import Image
+
+IsGone: TypeAlias = Callable[[JournalRow], bool]
+
+_CHUNK = 500
+
+
+async def find_gone(
+    service: Service,
+    journal: Journal,
+    owner: RowOwner,
+    shard: Shard | None = None,
+    *,
+    stop: asyncio.Event,
+    on_held: OnHeld | None = None,
+) -> IsGone:
+    """Return a function that says whether the image of a row no longer exists at the service.
+
+    The images of the list exist. An image that the list does not show is retrieved by its id, and only the
+    status 404 means that it is gone. If a walk through the list needs more requests than retrieving all
+    images, the list is not read. After `stop`, images that were not checked count as existing.
+    """
+    checking = _Checking(service, journal, owner, shard, on_held)
+    await run_until(stop, checking.run())
+    gone = frozenset(checking.gone)
+    return lambda row: row.image_id in gone
+
+
+class _Checking:
+    """One call of `find_gone`."""
+
+    def __init__(
+        self,
+        service: Service,
+        journal: Journal,
+        owner: RowOwner,
+        shard: Shard | None,
+        on_held: OnHeld | None,
+    ) -> None:
+        # Few images are gone, so their ids fit into memory.
+        self.gone: set[str] = set()
+        self._service = service
+        self._journal = journal
+        self._owner = owner
+        self._shard = shard
+        self._limit = service.shared.config.max_connections
+        self._calls = HeldCalls(lambda: service.images.list(limit=1), on_held)
+
+    async def run(self) -> None:
+        ids: set[str] = set()
+
+        async def on_page(images: Sequence[Image]) -> None:
+            ids.update(image.id for image in images)
+
+        if await self._prefers_list():
+            with contextlib.suppress(PaginationError, DecodeError):
+                await walk_images(self._service.images, self._calls, on_page)
+        with contextlib.closing(self._image_ids()) as waiting:
+            while chunk := await disk_work.run(lambda: [*itertools.islice(waiting, _CHUNK)]):
+                await run_for_all([i for i in chunk if i not in ids], self._check, self._limit)
+
+    async def _prefers_list(self) -> bool:
+        """Return whether the list has fewer pages than the journal has images."""
+        count = sum(
+            self._journal.counts(self._owner.destination).get(status, 0) for status in ("done", "stored")
+        )
+        if count == 0:
+            return False
+        try:
+            page = await self._calls.run(lambda: self._service.images.list(limit=1))
+        except (AuthenticationError, PaymentRequiredError):
+            raise
+        except (APIStatusError, DecodeError):
+            # A client key may not list images.
+            return False
+        total = page.pagination.total_count
+        return total is None or total / PAGE_SIZE < count
+
+    def _image_ids(self) -> Generator[str, None, None]:
+        for status in ("done", "stored"):
+            for row in self._journal.rows(self._owner.destination, status):
+                is_own = row.source == self._owner.source and (self._shard is None or row.key in self._shard)
+                if is_own and row.image_id is not None:
+                    yield row.image_id
+
+    async def _check(self, image_id: str) -> None:
+        try:
+            await self._calls.run(lambda: self._service.images.retrieve(image_id))
+        except NotFoundError:
+            self.gone.add(image_id)
