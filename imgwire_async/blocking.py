@@ -40,14 +40,14 @@ class BlockingWrapper:
 
 
 def rename_methods(cls: Class) -> Class:
-    """Give the functions of a class their qualified names, which a repr shows, and return the class.
+    """Give the functions of a class its module and their qualified names, which a repr shows.
 
-    Otherwise they have the names of the asynchronous methods, such as "AsyncImages.list", which
-    `functools.update_wrapper` has copied.
+    Return the class. Otherwise they have the names of the asynchronous methods, such as "AsyncImages.list",
+    which `functools.update_wrapper` has copied.
     """
     for name, method in vars(cls).items():
         if inspect.isfunction(method):
-            method.__qualname__ = f"{cls.__qualname__}.{name}"
+            method.__module__, method.__qualname__ = cls.__module__, f"{cls.__qualname__}.{name}"
     return cls
 
 
@@ -94,6 +94,15 @@ def blocking_items(
 
     def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Generator[T, None, None]:
         return _items(_bridge.iterate(pages(self._original, *args, **kwargs)))
+
+    return _copy_metadata(method, blocking_method)
+
+
+def plain(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Return the blocking form of a method that is not asynchronous. It runs in the caller's thread."""
+
+    def blocking_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return method(self._original, *args, **kwargs)
 
     return _copy_metadata(method, blocking_method)
 

@@ -1,7 +1,7 @@
 """The worlds of tests with the mark `world`: http or https, on asyncio's event loop or on uvloop.
 
 All sessions run all tests in the first world. The other worlds have the mark `slow`: `nox -s slow` runs them,
-and `-k https-uvloop` selects one of them. `tests/wire/conftest.py` sets the current world before it creates
+and `-k https-uvloop` selects one of them. `world_fixtures.py` sets the current world before it creates
 the fixtures of a test.
 """
 

@@ -152,7 +152,9 @@ def _parquet(records: Iterable[BatchRecord]) -> Iterator[bytes]:
         arrow: Any = importlib.import_module("pyarrow")
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise ImportError("an export to .parquet needs pyarrow: pip install pyarrow") from error
+        raise ImportError(
+            "an export to .parquet needs pyarrow: pip install 'imgwire-async[parquet]'"
+        ) from error
     text, integer = arrow.string(), arrow.int64()
     types = {"size": integer, "mtime_ns": integer, "attempts": integer, "abandoned": arrow.list_(text)}
     schema = arrow.schema([(name, types.get(name, text)) for name in _COLUMNS])

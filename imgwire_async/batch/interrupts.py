@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 Handler: TypeAlias = "Callable[[int, Any], Any]"
 
@@ -164,8 +164,8 @@ def _main_task_of(handler: object) -> asyncio.Task[Any] | None:
     if isinstance(handler, functools.partial):
         method: object = handler.func  # pyright: ignore[reportUnknownMemberType]  # a partial of any function
         if isinstance(getattr(method, "__self__", None), asyncio.Runner):
-            task = handler.keywords.get("main_task")
-            return task if isinstance(task, asyncio.Task) else None
+            # The handler of Python 3.11 and later, `Runner._on_sigint`.
+            return cast("asyncio.Task[Any] | None", handler.keywords.get("main_task"))
     return None
 
 

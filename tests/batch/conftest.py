@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from world_fixtures import *  # noqa: F403  # hooks and fixtures
 
 
 @pytest.fixture(autouse=True)

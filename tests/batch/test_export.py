@@ -120,8 +120,7 @@ def test_a_folder_is_no_target(folder: Path) -> None:
 
 
 def test_parquet_has_typed_columns(folder: Path) -> None:
-    pytest.importorskip("pyarrow")
-    import pyarrow.parquet as parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    import pyarrow.parquet as parquet
 
     write(folder / "a.parquet", [DONE, FAILED, SKIPPED])
     table = parquet.read_table(folder / "a.parquet").to_pylist()
@@ -133,6 +132,6 @@ def test_parquet_without_its_library_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ImportError, match="pip install pyarrow"):
+    with pytest.raises(ImportError, match=r"pip install 'imgwire-async\[parquet\]'"):
         write(folder / "a.parquet", [DONE])
     assert [*folder.iterdir()] == []
