@@ -83,7 +83,7 @@ async def poll_until(
     except TimeoutError:
         if not timer.expired():
             raise
-        raise _timeout_error(record, timeout, f"{before}{what}", requests) from None
+        raise timeout_error(record, timeout, f"{before}{what}", requests) from None
 
 
 async def wait_for_image(
@@ -133,7 +133,7 @@ async def wait_for_stored(images: ImagesApi, transport: Transport, image: Image,
         raise
 
 
-def _timeout_error(
+def timeout_error(
     record: Image | ImageDownloadJob | CustomDomain | None, seconds: float, what: str, requests: int
 ) -> WaitTimeoutError:
     """Return the error for a wait for `what` that took longer than `seconds`.
