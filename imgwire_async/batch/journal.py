@@ -78,12 +78,13 @@ class Journal:
 
     # --- write ----------------------------------------------------------------------------------------------
 
-    def put(self, rows: Sequence[JournalRow]) -> asyncio.Future[None]:
-        """Write rows, and return the future that is done once they are on the disk.
+    def put(self, rows: Sequence[JournalRow], *, removed: Sequence[JournalRow] = ()) -> asyncio.Future[None]:
+        """Write rows, remove others, and return the future that is done once that is on the disk.
 
         Rows are written in the order of the calls. A caller that does not wait cancels nothing.
         """
-        return self._writer.submit(functools.partial(_put, values=[*map(values_of, rows)]))
+        values, keys = [*map(values_of, rows)], [*map(_key_of, removed)]
+        return self._writer.submit(functools.partial(_put, values=values, removed=keys))
 
     def put_blocking(self, rows: Sequence[JournalRow]) -> None:
         """Write rows and wait until they are on the disk."""
@@ -91,8 +92,7 @@ class Journal:
 
     def remove(self, rows: Sequence[JournalRow]) -> None:
         """Remove the rows of files."""
-        values = [(row.destination, key_bytes(row.key)) for row in rows]
-        self._writer.run(functools.partial(_execute_many, sql=DELETE, values=values))
+        self._writer.run(functools.partial(_put, values=(), removed=[*map(_key_of, rows)]))
 
     def forget_skips(self, owner: RowOwner, shard: Shard | None = None) -> int:
         """Remove the skips of a source that its current run has not found again. Return their number.
@@ -364,9 +364,16 @@ def _compared_name(owner: RowOwner) -> str:
 # --- commands of the writer ---------------------------------------------------------------------------------
 
 
-def _put(connection: sqlite3.Connection, values: Sequence[Sequence[Any]]) -> None:
+def _put(
+    connection: sqlite3.Connection, values: Sequence[Sequence[Any]], removed: Sequence[Any] = ()
+) -> None:
     for row in values:
         connection.execute(PUT, row)
+    connection.executemany(DELETE, removed)
+
+
+def _key_of(row: JournalRow) -> tuple[int, bytes]:
+    return row.destination, key_bytes(row.key)
 
 
 def _execute_many(connection: sqlite3.Connection, sql: str, values: Iterable[Sequence[Any]]) -> None:

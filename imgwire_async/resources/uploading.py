@@ -26,6 +26,11 @@ from imgwire_async.uploads.upload_run import OnCreated, OnProgress, UploadRun, r
 _MAX_HELD_BYTES = 64 * 2**20
 
 
+def head_bytes_of(limit: int) -> int:
+    """Return how many bytes of the start of each file are read, with at most `limit` files in work."""
+    return min(CHUNK_SIZE, _MAX_HELD_BYTES // limit)
+
+
 def checked_item(item: UploadItem) -> UploadItem:
     """Check and convert the arguments of one upload. The file is not opened.
 
@@ -98,12 +103,12 @@ def upload_run(
     )
     checks.plain_callable("on_created", on_created)
     checks.plain_callable("on_progress", on_progress)
-    head_bytes = min(CHUNK_SIZE, _MAX_HELD_BYTES // limit)
+    head_bytes = head_bytes_of(limit)
 
     def start(file: File | UploadItem, created: OnCreated, progress: OnProgress) -> Upload:
         return Upload(
             transport,
-            checked_item(_with_defaults(file, defaults)),
+            checked_item(with_defaults(file, defaults)),
             on_created=created,
             on_progress=progress,
             until_ready=until_ready,
@@ -113,7 +118,7 @@ def upload_run(
     return UploadRun(transport, files, start, limit=limit, on_created=on_created, on_progress=on_progress)
 
 
-def _with_defaults(file: File | UploadItem, defaults: UploadItem) -> UploadItem:
+def with_defaults(file: File | UploadItem, defaults: UploadItem) -> UploadItem:
     """Return `file` as an `UploadItem`. A missing purpose or metadata is taken from `defaults`."""
     if not isinstance(file, UploadItem):
         return UploadItem(file, purpose=defaults.purpose, custom_metadata=defaults.custom_metadata)

@@ -94,7 +94,7 @@ class RateGate:
     `acquire` before it sends a request. After a 429 a caller calls `close`.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_last_generation", "_lock", "controller")
+    __slots__ = ("__weakref__", "_clock", "_last_generation", "_lock", "controller", "rejections")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         # Guards the clock, the controller and the generations.
@@ -104,6 +104,8 @@ class RateGate:
         # late 429 shows that its request belongs to an earlier controller.
         self._last_generation = 0
         self.controller: RateController | None = None
+        # The number of 429 responses so far. A batch run reads it without the lock.
+        self.rejections: int = 0
         forks.renew_in_child(self)
 
     def close(self, seconds: float, generation: int) -> None:
@@ -113,6 +115,7 @@ class RateGate:
         """
         forks.check()
         with self._lock:
+            self.rejections += 1
             now = self._clock.now()
             if self.controller is None:
                 self.controller = RateController.after_429(

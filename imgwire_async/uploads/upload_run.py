@@ -89,6 +89,12 @@ def require_many_files(files: object) -> None:
         )
 
 
+def was_cancelled(result: UploadResult) -> bool:
+    """Return whether other code cancelled the upload, so that it is not known whether the file is stored."""
+    error = result.error
+    return isinstance(error, UploadError) and str(error) == _CANCELLED
+
+
 class UploadRun(AbstractAsyncContextManager["UploadRun"]):
     """One call of `upload_many`: an async iterator of the results, and a context manager for the workers.
 
@@ -176,6 +182,11 @@ class UploadRun(AbstractAsyncContextManager["UploadRun"]):
                 raise
 
         return call
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The error that ends the run early, None until there is one. Uploads in progress still end."""
+        return self._failure
 
     async def __aenter__(self) -> Self:
         self._context = contextvars.copy_context()

@@ -1,0 +1,266 @@
+"""Turn the decisions of the walk into files that are ready to be uploaded, and into results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import attrs
+
+from imgwire_async import disk_work
+from imgwire_async.batch import records
+from imgwire_async.batch.items import Entry, Skip
+from imgwire_async.batch.journal import Journal
+from imgwire_async.batch.options import RunOptions
+from imgwire_async.batch.records import JournalRow, RowOwner, RowStatus
+from imgwire_async.batch.reporter import Reporter
+from imgwire_async.batch.results import BatchResult
+from imgwire_async.batch.row_writer import RowWriter
+from imgwire_async.batch.run_feed import Feed
+from imgwire_async.batch.run_outcome import error_texts
+from imgwire_async.batch.run_results import Finished, Note, Results
+from imgwire_async.batch.run_rows import KeySource, first_row
+from imgwire_async.batch.run_work import Work
+from imgwire_async.batch.settle import Settled, fail_missing
+from imgwire_async.batch.walk import Planned, Walk
+from imgwire_async.errors import ImageQuarantinedError
+from imgwire_async.models import Image
+from imgwire_async.resources.uploading import checked_item, with_defaults
+from imgwire_async.uploads.item import UploadItem
+
+# The rows of so many files are written together, before these files are uploaded.
+_LOT = 128
+
+
+class Images(Protocol):
+    """The images that are stored and not READY yet."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many images wait that no more should be added."""
+        ...
+
+    async def wait_until_room(self) -> None:
+        """Wait until `is_full` is false."""
+        ...
+
+    def add(self, image_id: str, payload: Work, *, check_now: bool = False) -> None:
+        """Wait for an image."""
+        ...
+
+
+@attrs.define(eq=False)
+class Filler:
+    """Reads the decisions of the walk, writes the rows of files, and adds the files to the feed.
+
+    A task of its own runs it, so `again` is only read when no file is in flight.
+
+    Args:
+        journal: The journal of the run.
+        owner: The run.
+        options: The options of the run.
+        reporter: The counts and events of the run.
+        rows: Writes rows.
+        feed: Takes the files to upload.
+        results: Takes the results of files that need no upload.
+        keys: The parts of idempotency keys that are the same for all files.
+        settled: The records of interrupted runs.
+        is_gone: Returns whether the image of a row no longer exists.
+        images: The images that are not READY yet, None if the run does not wait.
+        again: The files to upload once more at the end of the run.
+    """
+
+    journal: Journal
+    owner: RowOwner
+    options: RunOptions
+    reporter: Reporter
+    rows: RowWriter[Note]
+    feed: Feed
+    results: Results
+    keys: KeySource
+    settled: Settled
+    is_gone: Callable[[JournalRow], bool] | None
+    images: Images | None
+    again: list[Work] = attrs.field(factory=list[Work], init=False)
+    # The files whose rows are being written.
+    _starting: Sequence[Work] = attrs.field(default=(), init=False)
+    _defaults: UploadItem = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        options = self.options
+        self._defaults = UploadItem(b"", purpose=options.purpose, custom_metadata=options.custom_metadata)
+
+    async def run(self, walk: Walk) -> None:
+        """Take all files of a walk, then those that are uploaded again."""
+        async for planned in walk:
+            await self._take(planned)
+            if self.feed.is_stopped:
+                return
+        await disk_work.run(self.journal.forget_skips, self.owner, self.options.shard)
+        await fail_missing(self.journal, self.owner, self.options.shard, time.time())
+        while True:
+            await self.feed.wait_until_idle()
+            if self.feed.is_stopped:
+                return
+            again, self.again = self.again, []
+            if not again:
+                break
+            for lot in _lots(again):
+                for work in lot:
+                    self._renew(work)
+                await self._begin(lot)
+        self.feed.complete()
+
+    def take_back(self) -> list[Work]:
+        """Return the files that have a row and did not begin."""
+        starting, self._starting = self._starting, ()
+        return [*self.feed.take_back(), *starting]
+
+    # --- one list of decisions ------------------------------------------------------------------------------
+
+    async def _take(self, planned: Sequence[Planned]) -> None:
+        works: list[Work] = []
+        for file in planned:
+            entry, action = file.entry, file.decision.action
+            if isinstance(entry, Skip):
+                self._skip(file, entry)
+            elif action == "done":
+                await self._take_done(file, entry)
+            elif action == "skip":
+                self._leave_failed(file, entry)
+            elif (work := self._work(file, entry)) is not None:
+                works.append(work)
+        for lot in _lots(works):
+            await self._begin(lot)
+        await self.results.wait_for_room()
+
+    async def _begin(self, lot: Sequence[Work]) -> None:
+        """Write the rows of files, and add the files to the feed."""
+        await self.feed.wait_for_room()
+        if self.feed.is_stopped:
+            return
+        keys = [work.row.idempotency_key for work in lot]
+        found = await self.settled.find([key for key in keys if key is not None])
+        for work in lot:
+            work.found_id = found.get(work.row.idempotency_key or "")
+        self._starting = lot
+        await self.rows.write_all([work.row for work in lot])
+        self._starting = ()
+        self.feed.add(lot)
+
+    def _work(self, file: Planned, entry: Entry) -> Work | None:
+        """Return a file to upload, None if its arguments are wrong."""
+        row, now = file.row, time.time()
+        is_gone = row is not None and self.is_gone is not None and self.is_gone(row)
+        try:
+            item = checked_item(with_defaults(entry.item, self._defaults))
+            new = first_row(row, entry, item, self.owner, self.keys, now=now, is_gone=is_gone)
+        except Exception as error:  # noqa: BLE001  # a bad file must not end the run
+            failed = records.failed_at_once(
+                row, self.owner, entry.key, entry.identity, *error_texts(error), now=now
+            )
+            self._write(
+                failed, BatchResult(key=entry.key, file=entry.item.file, status="failed", error=error)
+            )
+            return None
+        return Work(entry, item, new, row)
+
+    def _renew(self, work: Work) -> None:
+        """Prepare a file that is uploaded again."""
+        work.before = work.row
+        work.row = first_row(work.row, work.entry, work.item, self.owner, self.keys, now=time.time())
+        work.error = None
+
+    async def _take_done(self, file: Planned, entry: Entry) -> None:
+        row = file.row
+        assert row is not None
+        if row.status == "stored":
+            await self._take_stored(row, entry)
+            return
+        image = self.settled.images.get(row.key)
+        result = BatchResult(
+            key=row.key,
+            file=entry.item.file,
+            status="done",
+            image=image,
+            image_id=row.image_id,
+            reason=file.decision.reason,
+            resumed=file.is_settled,
+        )
+        self._pass_on(result, is_counted=not file.is_settled)
+
+    async def _take_stored(self, row: JournalRow, entry: Entry) -> None:
+        """Take a file whose bytes an earlier run has stored, and whose image was not READY then."""
+        assert row.image_id is not None
+        work = Work(entry, entry.item, row, row, is_resumed=True)
+        if self.images is not None:
+            if self.images.is_full:
+                await self.images.wait_until_room()
+            self.images.add(row.image_id, work, check_now=True)
+            return
+        done = records.done(row, row.image_id, row.cdn_url, now=time.time())
+        self._write(attrs.evolve(done, run=self.owner.run), result_of(work, "done", image=None))
+
+    def _leave_failed(self, file: Planned, entry: Entry) -> None:
+        """Leave a file as it is that failed before and is not retried."""
+        row, reason = file.row, file.decision.reason
+        result = BatchResult(
+            key=entry.key,
+            file=entry.item.file,
+            status="failed",
+            image_id=None if row is None else row.image_id,
+            reason=reason,
+        )
+        if row is not None and row.run == self.owner.run:
+            # This run has found the image in quarantine.
+            error = ImageQuarantinedError(row.error or reason)
+            self._pass_on(attrs.evolve(result, error=error, resumed=True), is_counted=False)
+            return
+        self.reporter.skipped(entry.key, reason)
+        if self.options.include_done:
+            self._pass_on(result, is_counted=True)
+
+    def _skip(self, file: Planned, skip: Skip) -> None:
+        self.reporter.skipped(skip.key, skip.reason)
+        row = file.row
+        if not file.keeps_row:
+            row = records.skipped(row, self.owner, skip.key, skip.reason, now=time.time())
+        result = BatchResult(key=skip.key, status="skipped", reason=skip.reason)
+        note = Finished(result, is_counted=True)
+        if row is not None and row is not file.row:
+            self.rows.write(row, self.results.expect(note) if self.options.include_done else None)
+        elif self.options.include_done:
+            self._pass_on(result, is_counted=True)
+
+    # --- results --------------------------------------------------------------------------------------------
+
+    def _write(self, row: JournalRow, result: BatchResult) -> None:
+        self.rows.write(row, self.results.expect(Finished(result)))
+
+    def _pass_on(self, result: BatchResult, *, is_counted: bool) -> None:
+        """Pass on a result whose row is on the disk."""
+        self.results.on_written([self.results.expect(Finished(result, is_counted=is_counted))])
+
+
+def result_of(
+    work: Work, status: RowStatus, *, image: Image | None, error: Exception | None = None
+) -> BatchResult:
+    """Return the result of a file in work."""
+    return BatchResult(
+        key=work.key,
+        file=work.entry.item.file,
+        status=status,
+        image=image,
+        image_id=work.row.image_id,
+        error=error,
+        attempts=work.attempts,
+        bytes_sent=work.bytes_sent,
+        elapsed=work.elapsed,
+        resumed=work.is_resumed,
+    )
+
+
+def _lots(works: Sequence[Work]) -> Iterator[Sequence[Work]]:
+    for start in range(0, len(works), _LOT):
+        yield works[start : start + _LOT]
