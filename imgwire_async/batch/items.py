@@ -13,7 +13,8 @@ from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.source import File
 
 
-@attrs.frozen
+# One object is created for each file of a run, and an object without `__slots__` is created faster.
+@attrs.frozen(slots=False)
 class Identity:
     """What tells two versions of a file apart: its size, and what else the source knows.
 
@@ -62,18 +63,24 @@ class BatchItem:
     )
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Entry:
     """One file of a source: its key, the file with its arguments, and its identity.
 
-    `is_missing` means that a path which the user gave leads to no file. Its upload fails, unless the file was
-    uploaded before.
+    A source may pass a path instead of an `UploadItem`, because files that are done need none. `is_missing`
+    means that a path which the user gave leads to no file. Its upload fails, unless the file was uploaded
+    before.
     """
 
     key: str
-    item: UploadItem
+    _item: UploadItem | str
     identity: Identity
     is_missing: bool = False
+
+    @property
+    def item(self) -> UploadItem:
+        """The file with its arguments."""
+        return UploadItem(self._item) if isinstance(self._item, str) else self._item
 
 
 @attrs.frozen

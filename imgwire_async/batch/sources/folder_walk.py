@@ -21,7 +21,6 @@ from imgwire_async.batch.sources.globs import Exclusion, Inclusion
 from imgwire_async.batch.sources.own_files import OwnFiles
 from imgwire_async.batch_errors import BatchError
 from imgwire_async.formatting import quoted
-from imgwire_async.uploads.item import UploadItem
 
 # The maximum number of names of folders that are kept before the walk goes down into these folders.
 _MAX_PENDING = 1_000
@@ -69,6 +68,7 @@ class FolderWalk:
     def __init__(self, options: FolderOptions, own_paths: frozenset[Path]) -> None:
         self._options = options
         self._own = OwnFiles(own_paths)
+        self._takes_all = options.include.is_empty and options.exclude.is_empty
         # The open folders, from the source folder to the deepest one.
         self._open: list[_OpenFolder] = []
         # The device and the number of the source folder, None before the first `read`.
@@ -212,7 +212,7 @@ class FolderWalk:
         below = opened.below + entry.name
         options = self._options
         if entry.is_file(follow_symlinks=False):
-            if self._takes_file(below) and not self._skips_hidden(entry, below):
+            if (self._takes_all or self._takes_file(below)) and not self._skips_hidden(entry, below):
                 self._add(below, entry.path, entry.stat(follow_symlinks=False))
         elif entry.is_dir(follow_symlinks=False):
             self._visit_folder(opened, entry, below, is_link=False)
@@ -264,17 +264,16 @@ class FolderWalk:
         return True
 
     def _add(self, below: str, path: str, status: os.stat_result) -> None:
-        if status.st_size == 0:
+        if not status.st_size:
             self._skip(below, "an empty file")
-        elif not _is_readable(path, status):
+        elif not _IS_WINDOWS and status.st_mode & 0o444 != 0o444 and not _is_readable(path):
             self._skip(below, "no permission to read it")
         else:
             key = self._options.prefix + below
             if len(key) > MAX_KEY // 4 and len(key_bytes(key)) > MAX_KEY:
                 self._skip(below, TOO_LONG_KEY)
                 return
-            identity = Identity(status.st_size, status.st_mtime_ns)
-            self._items.append(Entry(key, UploadItem(path), identity))
+            self._items.append(Entry(key, path, Identity(status.st_size, status.st_mtime_ns)))
 
     def _skip(self, below: str, reason: str) -> None:
         self._items.append(Skip(self._options.prefix + below, reason))
@@ -311,10 +310,8 @@ def _is_hidden(entry: os.DirEntry[str]) -> bool:
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 
 
-def _is_readable(path: str, status: os.stat_result) -> bool:
-    """Return whether the file can probably be read. Without any doubt, the disk is not accessed."""
-    if _IS_WINDOWS or status.st_mode & 0o444 == 0o444:
-        return True
+def _is_readable(path: str) -> bool:
+    """Return whether a file can be read. Called for files that not all users can read."""
     return os.access(path, os.R_OK, effective_ids=_EFFECTIVE_IDS)
 
 

@@ -66,6 +66,7 @@ class Exclusion:
     """The patterns of what is left out. A folder that matches is left out with all that it contains."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self.is_empty: bool = not patterns
         self._files = _Matcher([pattern for pattern in patterns if not pattern.only_folders])
         folders = [*patterns]
         if not any(pattern.is_negated for pattern in patterns):
@@ -100,15 +101,15 @@ class Inclusion:
         parents = [pattern.parents for pattern in patterns if not pattern.is_negated]
         known = [parent for parent in parents if parent is not None]
         self._parents = _compiled(known) if len(known) == len(parents) else None
-        self._takes_all = not patterns
+        self.is_empty: bool = not patterns
 
     def has_file(self, path: str) -> bool:
         """Return whether a file is taken."""
-        return self._takes_all or self._files.matches(path)
+        return self.is_empty or self._files.matches(path)
 
     def may_be_below(self, path: str) -> bool:
         """Return whether a folder can contain files that are taken."""
-        return self._takes_all or self._parents is None or self._parents.fullmatch(path) is not None
+        return self.is_empty or self._parents is None or self._parents.fullmatch(path) is not None
 
 
 class _Matcher:
@@ -170,7 +171,8 @@ def _parts(text: str, path: str) -> list[str]:
     parts: list[str] = []
     for part in path.split("/"):
         if part in {"", ".", ".."}:
-            raise _error(text, f"has the part {part!r}, but no path below a folder has such a part")
+            kind = f"the part {part!r}" if part else "an empty part"
+            raise _error(text, f"has {kind}, which no path below a folder has")
         if part != _ANY_FOLDERS or parts[-1:] != [part]:
             parts.append(part)
     return parts
@@ -293,34 +295,60 @@ def _after(text: str, plain: str, position: int) -> int:
 
 
 def _regex_of(parts: Sequence[_Part]) -> str:
-    """Return the regular expression of a path."""
-    regex = ""
-    for index, part in enumerate(parts):
-        is_last = index == len(parts) - 1
-        if part is None:
-            regex += ".+" if is_last else "(?:.*/)?"
+    """Return the regular expression of a path.
+
+    If more folders may follow a match, the first match is as good as any later one. So the regex never tries
+    another one (`(?>...)`), and many stars are not slow.
+    """
+    # The parts between two `**`.
+    groups = [[*group] for is_any, group in itertools.groupby([*parts], key=_is_none) if not is_any]
+    has_any = any(part is not None and _ANY in part for part in parts)
+    regex = "" if parts[0] is not None or len(parts) == 1 else "(?:.*/)?"
+    for index, group in enumerate(groups):
+        text = "/".join(_regex_of_part(part) for part in group if part is not None)
+        is_last = index == len(groups) - 1
+        if is_last:
+            regex += text
+        elif (index or parts[0] is None) and not has_any:
+            regex = f"{regex.removesuffix('(?:.*/)?')}(?>(?:[^/]+/)*?{text}/)(?:.*/)?"
         else:
-            regex += _regex_of_part(part) + ("" if is_last else "/")
+            regex += f"{text}/(?:.*/)?"
+    if parts[-1] is None:
+        regex += "/.+" if groups else ".+"
     return regex
 
 
-def _regex_of_part(tokens: list[str]) -> str:
-    """Return the regular expression of one part of a path.
+def _is_none(part: _Part) -> bool:
+    return part is None
 
-    The first place where the characters between two stars match is as good as any later one. So the regex
-    never tries another place, and many stars are not slow.
-    """
-    if _ANY in tokens:
-        return "".join({_ANY: ".*", _STAR: "[^/]*"}.get(token, token) for token in tokens)
-    first, *chunks = [
-        "".join(group)
-        for is_star, group in itertools.groupby(["", *tokens, ""], key=lambda token: token == _STAR)
-        if not is_star
-    ]
-    if not chunks:
-        return first
-    middle = "".join(f"(?>[^/]*?{chunk})" for chunk in chunks[:-1])
-    return f"{first}{middle}[^/]*{chunks[-1]}"
+
+def _regex_of_part(tokens: list[str]) -> str:
+    """Return the regular expression of one part of a path."""
+    # The tokens between two `**`, which match a part if all others may follow at any place.
+    first, *groups = [_regex_of_group(group) for group in _split(tokens, _ANY)]
+    if not groups:
+        return _regex_of_group(tokens, is_last=True)
+    middle = "".join(f"(?>.*?{group})" for group in groups[:-1])
+    last = _regex_of_group(_split(tokens, _ANY)[-1], is_last=True)
+    return f"{first}{middle}.*{last}"
+
+
+def _regex_of_group(tokens: list[str], *, is_last: bool = False) -> str:
+    """Return the regular expression of tokens without `**`. The end of the part follows the last ones."""
+    first, *chunks = ["".join(chunk) for chunk in _split(tokens, _STAR)]
+    last = [f"[^/]*{chunks.pop()}"] if chunks and is_last else []
+    return "".join([first, *(f"(?>[^/]*?{chunk})" for chunk in chunks), *last])
+
+
+def _split(tokens: list[str], separator: str) -> list[list[str]]:
+    """Return the tokens before, between and after separators."""
+    found: list[list[str]] = [[]]
+    for token in tokens:
+        if token == separator:
+            found.append([])
+        else:
+            found[-1].append(token)
+    return found
 
 
 def _parents_of(parts: Sequence[_Part], *, only_folders: bool) -> str | None:
