@@ -11,6 +11,7 @@ import pytest
 from module_imports import NAME, PACKAGE, imported, modules
 
 import imgwire_async
+from imgwire_async import batch
 
 LEVELS = [
     {"coercion", "formatting", "hosts", "shell_syntax", "redaction", "forks", "lazy", "atomic"},
@@ -24,10 +25,18 @@ LEVELS = [
     {"client"},
     {"batch"},
 ]
-OUTER = {"blocking", "_bridge", "_loop_thread", "otel", "integrations"}
+OUTER = {"blocking", "blocking_batch", "_bridge", "_loop_thread", "otel", "integrations"}
 SEPARATE = {"emulator"}
-# The blocking client has three files. No other modules of one level may import each other.
-SAME_LEVEL = {("blocking", "_bridge"), ("_bridge", "_loop_thread")}
+# The blocking classes have four files. No other modules of one level may import each other.
+SAME_LEVEL = {
+    ("blocking", "_bridge"),
+    ("_bridge", "_loop_thread"),
+    ("blocking_batch", "blocking"),
+    ("blocking_batch", "_bridge"),
+    ("blocking_batch", "_loop_thread"),
+}
+# A name that users import from a package of a lower level, and the module that has it. No module may use it.
+NAMES_OF_HIGHER_LEVELS = {"imgwire_async.batch.Batch": "imgwire_async.blocking_batch"}
 # These import only public names of the package, and no module imports them.
 PLUGINS = {"integrations"}
 LEVEL = {
@@ -109,6 +118,18 @@ def test_a_module_imports_only_from_lower_levels(path: Path) -> None:
         if LEVEL.get(other, len(LEVELS)) >= LEVEL[here] and (here, other) not in SAME_LEVEL
     }
     assert not upward, f"{path_id(path)} (level {LEVEL[here]}) imports {sorted(upward)}"
+
+
+def test_a_package_names_only_the_listed_names_of_higher_levels() -> None:
+    # The names that `__getattr__` of `batch` imports on first use. Imports of this kind are not seen above.
+    found = {
+        f"{NAME}.batch.{name}": module
+        for name, module in batch._MODULE_BY_NAME.items()
+        if LEVEL[module.split(".")[1]] > LEVEL["batch"]
+    }
+    assert found == NAMES_OF_HIGHER_LEVELS
+    users = [path_id(path) for path in modules() if imported(path) & NAMES_OF_HIGHER_LEVELS.keys()]
+    assert not users, f"{users} import a name of a higher level"
 
 
 @pytest.mark.parametrize(
