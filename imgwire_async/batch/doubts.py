@@ -87,14 +87,15 @@ def needs_walk(doubt: Doubt) -> bool:
 def is_record_of(doubt: Doubt, image: Image) -> bool:
     """Return whether a record of the list with the key of a row is that of its file.
 
-    Several files may have the same key if the user has chosen it. Then the size must be the same.
+    A key that the user has chosen may belong to several files. Then the record must have bytes, and its size
+    must be that of the file, unless one of the sizes is not known.
     """
-    row = doubt.row
+    row, size = doubt.row, doubt.row.identity.size
     if image.idempotency_key != row.idempotency_key or image.deleted_at is not None:
         return False
     if (row.idempotency_key or "").startswith(KEY_PREFIX):
         return True
-    return image.size_bytes != 0 and image.size_bytes == row.identity.size
+    return has_arrived(image) and (size is None or image.size_bytes in {0, size})
 
 
 def max_pages(rows: int) -> int:

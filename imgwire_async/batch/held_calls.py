@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from imgwire_async import cancellation
 from imgwire_async.batch.hold import HoldState, outcome_of
+from imgwire_async.batch_errors import BatchError
 from imgwire_async.errors import ImgwireError, RateLimitError
 
 T = TypeVar("T")
 
 # Called with the reason when requests begin to wait, and with None when the service responds again.
 OnHeld: TypeAlias = Callable[[str | None], object]
+_CANCELLED = (
+    "the batch run ended early: other code cancelled its tasks, for example a shutdown that cancels asyncio.all_tasks(). "
+    "Run it again"
+)
 # After so many failures, a request is not repeated if the service responds to other requests.
 _MAX_FAILURES = 6
 
@@ -28,8 +33,14 @@ class HeldCalls:
     A request that fails again and again, although the service responds to `check`, is not repeated for ever.
     """
 
-    def __init__(self, check: Callable[[], Awaitable[object]], on_held: OnHeld | None = None) -> None:
+    def __init__(
+        self,
+        check: Callable[[], Awaitable[object]],
+        on_held: OnHeld | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self._check = check
+        self._sleep = sleep
         self._on_held = on_held
         self._available = asyncio.Event()
         self._available.set()
@@ -59,7 +70,7 @@ class HeldCalls:
             # Another task may have waited until the service was available again.
             if failures > 1 or self._responses == responses:
                 self._hold(error)
-                await asyncio.sleep(HoldState(failed_probes=failures - 1).delay(random.random()))
+                await self._sleep(HoldState(failed_probes=failures - 1).delay(random.random()))
             try:
                 return await self._send(send)
             except ImgwireError as again:
@@ -106,15 +117,17 @@ def is_transient(error: ImgwireError) -> bool:
     return isinstance(error, RateLimitError) or outcome_of(error).is_transient
 
 
-async def run_for_all(items: Iterable[T], work: Callable[[T], Awaitable[object]], limit: int) -> None:
+async def run_for_all(items: Sequence[T], work: Callable[[T], Awaitable[object]], limit: int) -> None:
     """Call `work` with all items, at most `limit` at the same time. The first error ends all calls."""
+    if not items:
+        return
     waiting = iter(items)
 
     async def run() -> None:
         for item in waiting:
             await work(item)
 
-    await run_together([asyncio.ensure_future(run()) for _ in range(limit)])
+    await run_together([asyncio.ensure_future(run()) for _ in range(min(limit, len(items)))])
 
 
 async def run_together(tasks: list[asyncio.Task[Any]]) -> None:
@@ -137,6 +150,8 @@ async def run_until(stop: asyncio.Event, work: Awaitable[object]) -> bool:
         await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             return False
+        if cancellation.was_cancelled_elsewhere(task):
+            raise BatchError(_CANCELLED)
         task.result()
         return True
     finally:

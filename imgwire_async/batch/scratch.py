@@ -24,11 +24,7 @@ class KeyTable:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # A database without a name is a temporary file, which SQLite creates once the cache is full.
-        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode=OFF")
-        self._connection.execute("PRAGMA synchronous=OFF")
-        self._connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        self._connection = open_temporary()
         # Whole keys instead of their hashes: most sources are sorted, so new keys belong to the same page.
         self._connection.execute("CREATE TABLE keys (key BLOB PRIMARY KEY) WITHOUT ROWID")
 
@@ -42,7 +38,7 @@ class KeyTable:
                 self._connection.executemany("INSERT OR IGNORE INTO keys VALUES (?)", rows)
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
-                raise _table_error(error) from error
+                raise table_error(error) from error
         return new
 
     def contains(self, keys: Sequence[str]) -> set[str]:
@@ -56,7 +52,7 @@ class KeyTable:
                     sql = f"SELECT key FROM keys WHERE key IN ({marks})"  # noqa: S608  # only question marks
                     found.update(key_text(data) for (data,) in self._connection.execute(sql, part))
             except sqlite3.Error as error:
-                raise _table_error(error) from error
+                raise table_error(error) from error
         return found
 
     def close(self) -> None:
@@ -65,8 +61,19 @@ class KeyTable:
             self._connection.close()
 
 
-def _table_error(error: sqlite3.Error) -> BatchError:
+def open_temporary() -> sqlite3.Connection:
+    """Return a connection to an empty temporary database."""
+    # A database without a name is a temporary file, which SQLite creates once the cache is full.
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=OFF")
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    return connection
+
+
+def table_error(error: sqlite3.Error) -> BatchError:
+    """Return the error of a run whose temporary database failed."""
     return BatchError(
-        f"the temporary table of keys failed ({error}). Free some space in the temporary directory, or set SQLITE_TMPDIR to "
+        f"the temporary database failed ({error}). Free some space in the temporary directory, or set SQLITE_TMPDIR to "
         "another directory, then run again."
     )

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
@@ -25,6 +25,7 @@ from imgwire_async.batch.held_calls import HeldCalls, OnHeld, run_for_all, run_u
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import KEY_PREFIX, Shard
 from imgwire_async.batch.list_walk import walk_images
+from imgwire_async.batch.options import Reconcile
 from imgwire_async.batch.records import JournalRow, RowOwner
 from imgwire_async.batch.service import Service
 from imgwire_async.errors import (
@@ -42,7 +43,6 @@ from imgwire_async.models import Image
 from imgwire_async.protocol import codec
 from imgwire_async.uploads.requests import retrieve_request
 
-Reconcile: TypeAlias = bool | Literal["all"]
 OnDoubt: TypeAlias = Callable[[int, int], object]
 
 # The limit for late bytes if `Timeouts.stall` is None.
@@ -51,6 +51,8 @@ _DEFAULT_STALL = 60.0
 _FIRST_DELAY = 0.25
 _LONGEST_DELAY = 5.0
 _DELAY_FACTOR = 1.5
+# The number of rows that one transaction writes.
+_ROWS_PER_WRITE = 500
 # A time in the past: the record cannot get bytes any more.
 _FINAL = -1.0
 # These errors end a run.
@@ -128,20 +130,24 @@ async def settle(
 async def fail_missing(journal: Journal, owner: RowOwner, shard: Shard | None, now: float) -> int:
     """Mark files as failed that are in doubt and no longer exist. Return their number.
 
-    Called after a complete walk, which has found every file that exists. The run owns the rows of these.
+    Called after a complete walk, which has found every file that exists. The rows of those files belong to
+    this run.
     """
 
-    def run() -> int:
-        count = 0
+    def fail_all() -> int:
         with contextlib.closing(journal.in_doubt(owner, shard)) as rows:
-            for row in rows:
-                if row.run != owner.run:
-                    row = records.failed(row, "FileNotFoundError", "the file is no longer there", now=now)
-                    journal.put_blocking([row])
-                    count += 1
-        return count
+            missing = [row for row in rows if row.run != owner.run]
+        for start in range(0, len(missing), _ROWS_PER_WRITE):
+            part = missing[start : start + _ROWS_PER_WRITE]
+            journal.put_blocking([_missing_row(row, owner, now) for row in part])
+        return len(missing)
 
-    return await disk_work.run(run)
+    return await disk_work.run(fail_all)
+
+
+def _missing_row(row: JournalRow, owner: RowOwner, now: float) -> JournalRow:
+    row = attrs.evolve(row, run=owner.run)
+    return records.failed(row, "FileNotFoundError", "the file is no longer there", now=now)
 
 
 class _Settling:
@@ -198,19 +204,20 @@ class _Settling:
 
     async def _retrieve(self, key: str, image_id: str) -> None:
         """Retrieve a record of a row, and note its state."""
-        doubt = self._doubts[key]
         try:
             image, server_time = await self._calls.run(lambda: self._send(image_id))
         except NotFoundError:
-            self._doubts[key] = doubt.without_image(image_id)
+            self._doubts[key] = self._doubts[key].without_image(image_id)
             return
         except _FATAL:
             raise
         except ImgwireError as error:
-            logger.warning("image %s cannot be retrieved: %s", image_id, error)
-            self._doubts[key] = attrs.evolve(doubt, is_unknown=True)
+            logger.info("image %s cannot be retrieved: %s", image_id, error)
+            self._doubts[key] = attrs.evolve(self._doubts[key], is_unknown=True)
             self._final_at[image_id] = _FINAL
             return
+        # Other records of the same row may have changed during the request.
+        doubt = self._doubts[key]
         if image.deleted_at is not None:
             self._doubts[key] = doubt.without_image(image_id)
             return
@@ -289,7 +296,7 @@ class _Settling:
             raise
         except (APIStatusError, DecodeError, PaginationError) as error:
             # A client key may not list images.
-            logger.warning("the list of images cannot be searched for interrupted uploads: %s", error)
+            logger.info("the list of images cannot be searched for interrupted uploads: %s", error)
             return False
 
     # --- rows -----------------------------------------------------------------------------------------------

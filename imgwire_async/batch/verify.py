@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TypeAlias
 
 from imgwire_async import disk_work
@@ -14,20 +14,26 @@ from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.list_walk import PAGE_SIZE, walk_images
 from imgwire_async.batch.records import JournalRow, RowOwner
+from imgwire_async.batch.scratch import KeyTable
 from imgwire_async.batch.service import Service
 from imgwire_async.errors import (
     APIStatusError,
     AuthenticationError,
     DecodeError,
+    ImgwireError,
     NotFoundError,
     PaginationError,
     PaymentRequiredError,
+    PermissionDeniedError,
 )
+from imgwire_async.logs import logger
 from imgwire_async.models import Image
 
 IsGone: TypeAlias = Callable[[JournalRow], bool]
 
 _CHUNK = 500
+# These errors end a run.
+_FATAL = (AuthenticationError, PaymentRequiredError)
 
 
 async def find_gone(
@@ -72,34 +78,44 @@ class _Checking:
         self._calls = HeldCalls(lambda: service.images.list(limit=1), on_held)
 
     async def run(self) -> None:
-        ids: set[str] = set()
-
-        async def on_page(images: Sequence[Image]) -> None:
-            ids.update(image.id for image in images)
-
-        if await self._prefers_list():
-            with contextlib.suppress(PaginationError, DecodeError):
-                await walk_images(self._service.images, self._calls, on_page)
-        with contextlib.closing(self._image_ids()) as waiting:
-            while chunk := await disk_work.run(lambda: [*itertools.islice(waiting, _CHUNK)]):
-                await run_for_all([i for i in chunk if i not in ids], self._check, self._limit)
+        """Retrieve all images that the list does not show."""
+        listed = KeyTable()
+        try:
+            if await self._prefers_list():
+                await self._read_list(listed)
+            with contextlib.closing(self._image_ids()) as waiting:
+                while ids := await disk_work.run(_next_unlisted, waiting, listed):
+                    await run_for_all(ids, self._check, self._limit)
+        finally:
+            await disk_work.run_cleanup(listed.close)
 
     async def _prefers_list(self) -> bool:
         """Return whether the list has fewer pages than the journal has images."""
-        count = sum(
-            self._journal.counts(self._owner.destination).get(status, 0) for status in ("done", "stored")
-        )
+        counts = await disk_work.run(self._journal.counts, self._owner.destination)
+        count = counts.get("done", 0) + counts.get("stored", 0)
         if count == 0:
             return False
         try:
             page = await self._calls.run(lambda: self._service.images.list(limit=1))
-        except (AuthenticationError, PaymentRequiredError):
+        except _FATAL:
             raise
         except (APIStatusError, DecodeError):
             # A client key may not list images.
             return False
         total = page.pagination.total_count
         return total is None or total / PAGE_SIZE < count
+
+    async def _read_list(self, listed: KeyTable) -> None:
+        async def on_page(images: Sequence[Image]) -> None:
+            ids = [image.id for image in images if image.deleted_at is None]
+            await disk_work.run(listed.add, ids)
+
+        try:
+            await walk_images(self._service.images, self._calls, on_page)
+        except _FATAL:
+            raise
+        except (APIStatusError, DecodeError, PaginationError) as error:
+            logger.info("the list of images cannot be read to its end: %s", error)
 
     def _image_ids(self) -> Generator[str, None, None]:
         for status in ("done", "stored"):
@@ -110,6 +126,22 @@ class _Checking:
 
     async def _check(self, image_id: str) -> None:
         try:
-            await self._calls.run(lambda: self._service.images.retrieve(image_id))
+            image = await self._calls.run(lambda: self._service.images.retrieve(image_id))
         except NotFoundError:
             self.gone.add(image_id)
+        except (*_FATAL, PermissionDeniedError):
+            raise
+        except ImgwireError as error:
+            logger.info("image %s cannot be retrieved: %s", image_id, error)
+        else:
+            if image.deleted_at is not None:
+                self.gone.add(image_id)
+
+
+def _next_unlisted(waiting: Iterator[str], listed: KeyTable) -> list[str]:
+    """Return the next ids that the list has not shown. An empty result means that there are no more."""
+    while chunk := [*itertools.islice(waiting, _CHUNK)]:
+        shown = listed.contains(chunk)
+        if unlisted := [image_id for image_id in chunk if image_id not in shown]:
+            return unlisted
+    return []
