@@ -33,14 +33,8 @@ class HeldCalls:
     A request that fails again and again, although the service responds to `check`, is not repeated for ever.
     """
 
-    def __init__(
-        self,
-        check: Callable[[], Awaitable[object]],
-        on_held: OnHeld | None = None,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, check: Callable[[], Awaitable[object]], on_held: OnHeld | None = None) -> None:
         self._check = check
-        self._sleep = sleep
         self._on_held = on_held
         self._available = asyncio.Event()
         self._available.set()
@@ -70,7 +64,7 @@ class HeldCalls:
             # Another task may have waited until the service was available again.
             if failures > 1 or self._responses == responses:
                 self._hold(error)
-                await self._sleep(HoldState(failed_probes=failures - 1).delay(random.random()))
+                await asyncio.sleep(HoldState(failed_probes=failures - 1).delay(random.random()))
             try:
                 return await self._send(send)
             except ImgwireError as again:

@@ -48,7 +48,7 @@ OnDoubt: TypeAlias = Callable[[int, int], object]
 # The limit for late bytes if `Timeouts.stall` is None.
 _DEFAULT_STALL = 60.0
 # Seconds before a PENDING record is retrieved again. The delay grows.
-_FIRST_DELAY = 0.25
+_FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
 _DELAY_FACTOR = 1.5
 # The number of rows that one transaction writes.

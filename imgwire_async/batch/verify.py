@@ -57,6 +57,14 @@ async def find_gone(
     return lambda row: row.image_id in gone
 
 
+def prefers_list(count: int, total: int | None) -> bool:
+    """Return whether the list of `total` images needs fewer requests than retrieving `count` images.
+
+    `total` is None if the service does not say how many images there are.
+    """
+    return count > 0 and (total is None or total / PAGE_SIZE < count)
+
+
 class _Checking:
     """One call of `find_gone`."""
 
@@ -90,7 +98,7 @@ class _Checking:
             await disk_work.run_cleanup(listed.close)
 
     async def _prefers_list(self) -> bool:
-        """Return whether the list has fewer pages than the journal has images."""
+        """Return whether to read the list of images."""
         counts = await disk_work.run(self._journal.counts, self._owner.destination)
         count = counts.get("done", 0) + counts.get("stored", 0)
         if count == 0:
@@ -102,8 +110,7 @@ class _Checking:
         except (APIStatusError, DecodeError):
             # A client key may not list images.
             return False
-        total = page.pagination.total_count
-        return total is None or total / PAGE_SIZE < count
+        return prefers_list(count, page.pagination.total_count)
 
     async def _read_list(self, listed: KeyTable) -> None:
         async def on_page(images: Sequence[Image]) -> None:

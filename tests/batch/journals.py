@@ -21,7 +21,8 @@ OWNER = RowOwner(destination=1, source=1, run=1)
 def row(status: Any = "done", key: str = "a.jpg", **changes: Any) -> JournalRow:
     """Return a row with plausible values."""
     values: dict[str, Any] = {"identity": Identity(3, mtime_ns=4), "image_id": "i1"} | changes
-    return JournalRow(destination=1, key=key, source=1, run=1, status=status, **values)
+    values = {"destination": 1, "source": 1, "run": 1} | values
+    return JournalRow(key=key, status=status, **values)
 
 
 @contextlib.contextmanager
