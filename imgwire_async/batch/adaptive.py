@@ -1,9 +1,9 @@
 """Decide how many uploads of a run may be in progress at the same time.
 
 Pure: the engine measures windows of a quarter of a second and passes each to `next_state`, which returns the
-state with the next limit. The search doubles the limit as long as the throughput rises, then tries the limits
-beside the best one, and repeats that from time to time. Of limits with about the same throughput it takes the
-smallest.
+state with the next limit. The search begins with 1 and 4, and doubles the limit as long as the throughput
+rises. Then it tries the limits beside the best one, and repeats that from time to time. Of limits with about
+the same throughput it takes the smallest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ from imgwire_async.transport.slots import cap_by_open_files
 
 # The length of a window, by which the engine calls `next_state`.
 WINDOW_SECONDS = 0.25
+
+# The limit after the first measurement, which is that of one upload alone, if an upload takes at most so many
+# seconds. A run of five seconds then uploads a third more files than with 2. Long uploads go on with 2,
+# because a limit that is too high for them lasts long: uploads in progress are not stopped.
+_SECOND_LIMIT = 4
+_SHORT_UPLOAD = 0.5
 
 # The least number of blocks before another limit is tried again.
 _STINT_BLOCKS = 3
@@ -201,6 +207,9 @@ def _next_limit(state: AdaptiveState) -> int | None:
         if state.blocks < _STINT_BLOCKS and state.limit in (first.limit, second.limit):
             return state.limit
         return first.limit if first.blocks < second.blocks else second.limit
+    # The first step of a run whose uploads are short.
+    if high is None and best.limit == 1 and best.seconds <= _SHORT_UPLOAD * best.done[0]:
+        return min(_SECOND_LIMIT, state.maximum)
     if high is None and best.limit < state.maximum:
         return min(2 * best.limit, state.maximum)
     if high is not None and (above := rung_above(best.limit)) < high.limit:

@@ -45,6 +45,18 @@ def after(state: AdaptiveState, seconds: float, rate: Callable[[int], float]) ->
     return state
 
 
+def limits_of(state: AdaptiveState, seconds: float, rate: Callable[[int], float]) -> list[int]:
+    """Return the limits, each once in a row, of some time in which `rate` gives the files per second."""
+    limits, files = [state.limit], 0.0
+    for _ in range(int(seconds / WINDOW_SECONDS)):
+        files += rate(state.limit) * WINDOW_SECONDS
+        state = next_state(state, Window(WINDOW_SECONDS, int(files), int(1e5 * files), state.limit))
+        files -= int(files)
+        if state.limit != limits[-1]:
+            limits.append(state.limit)
+    return limits
+
+
 CURVES: dict[str, tuple[Callable[[int], float], int]] = {
     "each upload adds as much": (lambda limit: 40.0 * limit, 96),
     "one upload fills the line": (lambda _: 400.0, 1),
@@ -61,6 +73,21 @@ def test_the_limit_becomes_the_smallest_with_about_the_highest_throughput(
     rate: Callable[[int], float], expected: int
 ) -> None:
     assert after(first_state(100), 30, rate).limit == expected
+
+
+@pytest.mark.parametrize(("maximum", "second"), [(1, 1), (3, 3), (100, 4)])
+def test_a_run_with_short_uploads_goes_from_one_to_four_or_the_maximum(maximum: int, second: int) -> None:
+    assert limits_of(first_state(maximum), 1.0, lambda limit: 20.0 * limit) == [1, second][: min(2, maximum)]
+
+
+def test_a_run_with_long_uploads_goes_from_one_to_two() -> None:
+    # Two seconds per upload.
+    assert limits_of(first_state(100), 6.0, lambda limit: 0.5 * limit)[:2] == [1, 2]
+
+
+def test_a_run_on_a_full_line_tries_no_limit_above_four() -> None:
+    limits = limits_of(first_state(100), 30.0, lambda limit: 104.0 if limit > 1 else 100.0)
+    assert max(limits) == 4
 
 
 @pytest.mark.parametrize("seconds", [1.0, 60.0, 600.0])
@@ -211,6 +238,16 @@ def test_the_found_limit_is_within_15_percent_of_the_best_fixed_one(name: str) -
     assert outcome.quality >= 0.85, outcome
     # One step above is usual with this noise, two are not rare.
     assert outcome.steps_above <= 2, outcome
+
+
+def test_a_run_of_five_seconds_uploads_half_of_what_the_best_limit_would() -> None:
+    for seed in range(4):
+        world = WORLDS["far_service"](random.Random(f"short {seed}"))
+        runs = [adaptive(), *map(fixed, (8, 16, 32))]
+        for run in runs:
+            simulate(world, [run], seed, 5)
+        found, *others = [len(run.finished_at) for run in runs]
+        assert found >= 0.5 * max(others), (found, others)
 
 
 def test_the_simulator_is_deterministic_by_seed_and_its_noise_is_real() -> None:
