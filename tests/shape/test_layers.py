@@ -55,6 +55,7 @@ FOREIGN = {
     "uploads": CORE | {"anyio"},
     "transport": CORE | {"aiohttp", "anyio", "multidict", "yarl"},
     "otel": CORE | {"opentelemetry"},
+    "batch": CORE | {"rich"},
     "integrations": {"django", "fastapi", "starlette"},
     "emulator": CORE | {"aiohttp", "multidict", "yarl", "PIL", "trustme"},
 }
