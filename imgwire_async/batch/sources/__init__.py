@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from imgwire_async.batch.items import BatchItem, Source
 from imgwire_async.batch.sources.base import Files
 from imgwire_async.batch.sources.folder import Folder, folder
 from imgwire_async.batch.sources.iterable import IterableSource
+from imgwire_async.uploads.detect import is_number_array
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.upload_run import require_many_files
 
@@ -31,5 +33,32 @@ def as_source(files: BatchFiles, own_paths: frozenset[Path] = frozenset()) -> So
         files = folder(files)
     if isinstance(files, Files):
         return files.start(own_paths)
+    if _is_one_file(files):
+        raise TypeError(
+            "files must be the path of a folder, a source, or an iterable of paths and items, not one "
+            f"{type(files).__name__}; pass a list with it: [BatchItem(key, file)]"
+        )
+    name = _name_of_source(files)
+    if name is not None and isinstance(files, AsyncIterable):
+        return IterableSource(files, own_paths, name)
     require_many_files(files)
     return IterableSource(files, own_paths)
+
+
+def _is_one_file(files: object) -> bool:
+    return (
+        isinstance(files, UploadItem | BatchItem | io.IOBase)
+        or is_number_array(files)
+        or hasattr(type(files), "read")
+    )
+
+
+def _name_of_source(files: object) -> str | None:
+    """Return the name of a source that the user has written, None for other objects.
+
+    Such a source has `name`, asynchronous iteration over items, and `aclose`.
+    """
+    if not hasattr(type(files), "__aiter__") or not hasattr(type(files), "aclose"):
+        return None
+    name: object = getattr(files, "name", None)
+    return name if isinstance(name, str) and name else None

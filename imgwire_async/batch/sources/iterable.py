@@ -14,12 +14,14 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from imgwire_async import cancellation, disk_work, user_code
 from imgwire_async.batch.items import Entry, Skip, Source
 from imgwire_async.batch.sources.base import CHUNK, ChunkedSource
 from imgwire_async.batch.sources.item_check import Checked, check, find_identities, stream_size
 from imgwire_async.batch.sources.own_files import OwnFiles
+from imgwire_async.batch_errors import BatchError
 from imgwire_async.threads import CANCEL_GRACE, consume_exception
 
 NAME = "iterable"
@@ -28,8 +30,10 @@ NAME = "iterable"
 _WINDOW = 0.02
 # A chunk that has more bytes in memory than this is not filled further.
 _MAX_BYTES = 8 * 2**20
+# An asynchronous iterator lets other tasks run after this number of items.
+_ITEMS_PER_STEP = 100
 # Seconds that `aclose` waits for the end of an asynchronous iterator.
-_CLOSE_TIMEOUT = 2.0
+_CLOSE_TIMEOUT = 1.0
 
 
 class Feed(abc.ABC):
@@ -176,11 +180,15 @@ class AsyncFeed(Feed):
     So the iterator may use cancel scopes and task groups, which must be left in the task that entered them.
     """
 
-    def __init__(self, files: AsyncIterable[object]) -> None:
+    def __init__(self, files: AsyncIterable[object], *, closes: bool) -> None:
         self._files = files
+        # Whether `files` is a source that the user has written, and has an `aclose`.
+        self._closes = closes
         self._found: deque[object] = deque()
+        # The bytes in memory of the items that are there.
         self._size = 0
         self._task: asyncio.Task[None] | None = None
+        self._is_begun = False
         self._is_over = False
         self._has_items = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -194,6 +202,10 @@ class AsyncFeed(Feed):
             if self._task.done():
                 task, self._task = self._task, None
                 self._is_over = True
+                if task.cancelled():
+                    raise BatchError(
+                        "other code cancelled the iterable of files, so the run has ended; run again"
+                    )
                 task.result()
                 break
             self._has_items.clear()
@@ -208,27 +220,41 @@ class AsyncFeed(Feed):
         self._has_items.set()
 
     async def _run(self) -> None:
-        iterator = aiter(self._files)
-        try:
+        self._is_begun = True
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            iterator = aiter(self._files)
+            if isinstance(iterator, AsyncGenerator):
+                stack.push_async_callback(iterator.aclose)
             async for item in iterator:
                 self._found.append(item)
                 self._has_items.set()
                 self._size += _bytes_in_memory(item)
+                if not len(self._found) % _ITEMS_PER_STEP:
+                    # An iterator that never waits must not block the event loop.
+                    await asyncio.sleep(0)
                 while len(self._found) >= CHUNK or self._size > _MAX_BYTES:
                     self._has_room.clear()
                     await self._has_room.wait()
-        finally:
-            if isinstance(iterator, AsyncGenerator):
-                await iterator.aclose()
+
+    async def _close(self) -> None:
+        if self._closes:
+            files: Any = self._files
+            await files.aclose()
 
     async def aclose(self) -> None:
         """End the iterator. Do not wait for one that hangs."""
         self._is_over = True
         self._found.clear()
         task, self._task = self._task, None
-        if task is not None and not task.done():
+        if task is not None:
             task.cancel()
             await cancellation.wait_all([task], timeout=_CLOSE_TIMEOUT)
+        if not self._is_begun:
+            self._is_begun = True
+            closing = asyncio.ensure_future(self._close())
+            await cancellation.wait_all([closing], timeout=_CLOSE_TIMEOUT)
+            closing.cancel()
 
 
 def _taken(found: deque[object]) -> list[object]:
@@ -244,13 +270,21 @@ class IterableSource(ChunkedSource):
     """The source of one run over an iterable of the user."""
 
     def __init__(
-        self, files: Iterable[object] | AsyncIterable[object], own_paths: frozenset[Path], name: str = NAME
+        self,
+        files: Iterable[object] | AsyncIterable[object],
+        own_paths: frozenset[Path],
+        name: str | None = None,
     ) -> None:
-        super().__init__(name, may_repeat=True)
+        """Create the source. `name` is that of a source that the user has written, None for an iterable."""
+        super().__init__(name or NAME, may_repeat=True)
         self._files = files
         self._own_paths = own_paths
         self._own: OwnFiles | None = None
-        self._feed: Feed = AsyncFeed(files) if isinstance(files, AsyncIterable) else PlainFeed(files)
+        self._feed: Feed = (
+            AsyncFeed(files, closes=name is not None)
+            if isinstance(files, AsyncIterable)
+            else PlainFeed(files)
+        )
         self._count = 0
         # Items whose identities are not known yet.
         self._checked: list[Checked | Entry | Skip] = []
@@ -302,7 +336,7 @@ class IterableSource(ChunkedSource):
     def again(self) -> Source | None:
         """Return a new source with the same files for a list or tuple, None for an iterator."""
         if isinstance(self._files, list | tuple):
-            return IterableSource(self._files, self._own_paths, self.name)
+            return IterableSource(self._files, self._own_paths)
         return None
 
     async def aclose(self) -> None:
