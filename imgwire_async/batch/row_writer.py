@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from imgwire_async import cancellation
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.records import JournalRow
 from imgwire_async.batch_errors import JournalError
@@ -88,13 +89,17 @@ class RowWriter(Generic[T]):
         if self._waiting.rows:
             self._submit()
 
-    def undo(self, before: Sequence[JournalRow], new: Sequence[JournalRow]) -> None:
-        """Write rows of earlier runs again and remove new rows soon, after all rows that wait."""
+    async def undo(self, before: Sequence[JournalRow], new: Sequence[JournalRow]) -> None:
+        """Write rows of earlier runs again and remove new rows, after all rows that wait.
+
+        The method waits until that is done, also if its task is cancelled, but then not for a slow disk.
+        Without an argument it waits for nothing.
+        """
         self.flush()
         if (before or new) and self.error is None:
-            # The journal may be closed already.
+            # The journal cannot be written any more, or is closed.
             with contextlib.suppress(JournalError):
-                self._journal.put(before, removed=new).add_done_callback(consume_exception)
+                await cancellation.wait_shielded(self._journal.put(before, removed=new))
 
     def _new_group(self) -> _Group[T]:
         future = self._loop.create_future()

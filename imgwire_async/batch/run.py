@@ -37,6 +37,7 @@ from imgwire_async.batch.run_end import (
 )
 from imgwire_async.batch.run_parts import RunInputs, RunParts, make_parts
 from imgwire_async.batch.run_results import Results
+from imgwire_async.batch.run_waits import Waits
 from imgwire_async.batch.service import Service
 from imgwire_async.batch.settle import settle
 from imgwire_async.batch.verify import IsGone, find_gone
@@ -234,11 +235,11 @@ class BatchRun:
         self._parts = parts = make_parts(await self._settle())
         if self._stopping.is_set():
             parts.feed.stop()
-        if parts.images is not None:
-            self._stack.push_async_callback(parts.images.aclose)
-            self._spawn(self._take_images(parts))
+        if parts.waits is not None:
+            self._stack.push_async_callback(parts.waits.aclose)
+            self._spawn(self._take_images(parts, parts.waits))
         self._stack.push_async_callback(parts.walk.aclose)
-        self._stack.callback(self._take_back, parts)
+        self._stack.push_async_callback(self._take_back, parts)
         await self._stack.enter_async_context(parts.uploads)
         self._filling = self._spawn(parts.filler.run(parts.walk))
         self._spawn(parts.meter.run())
@@ -310,11 +311,11 @@ class BatchRun:
             self._fail(error)
         if self._filling is not None:
             await self._end_tasks(self._filling)
-        while parts.collector.waiting and not self._stopping.is_set():
+        while parts.waits and not self._stopping.is_set():
             self._image_taken.clear()
             await self._image_taken.wait()
         parts.collector.end()
-        self._take_back(parts)
+        await self._take_back(parts)
         await parts.rows.drain()
         parts.meter.report()
         await complete_failure(self._failure, self._journal, self.destination)
@@ -324,23 +325,22 @@ class BatchRun:
         self._is_over = True
         self._results.wake()
 
-    async def _take_images(self, parts: RunParts) -> None:
+    async def _take_images(self, parts: RunParts, waits: Waits) -> None:
         """Take the images that have become READY."""
-        assert parts.images is not None
         while True:
-            work, outcome = await parts.images.next()
+            work, outcome = await waits.next()
             parts.collector.take_image(work, outcome)
             parts.feed.wake()
             self._image_taken.set()
             if self._results.is_full:
                 await self._results.wait_for_room()
 
-    def _take_back(self, parts: RunParts) -> None:
+    async def _take_back(self, parts: RunParts) -> None:
         """Undo the rows of files that did not begin, so that the next run need not settle them."""
         left = [work for work in parts.filler.take_back() if work.upload is None]
         before = [work.before for work in left if work.before is not None]
         new = [work.row for work in left if work.before is None]
-        parts.rows.undo(before, new)
+        await parts.rows.undo(before, new)
 
     async def _check_record(self, image: Image) -> None:
         """Note the environment of the first record. Raises `JournalError` if it is another one."""

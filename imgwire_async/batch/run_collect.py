@@ -16,8 +16,8 @@ from imgwire_async.batch.run_gate import Gate
 from imgwire_async.batch.run_outcome import Next, Verdict, release_frames, verdict_of, verdict_of_wait
 from imgwire_async.batch.run_results import Finished, Note, Results, Uploaded
 from imgwire_async.batch.run_rows import is_repeatable
+from imgwire_async.batch.run_waits import Waits
 from imgwire_async.batch.run_work import Throughput, Work
-from imgwire_async.batch.wait_list import WaitList
 from imgwire_async.batch_errors import JournalError
 from imgwire_async.errors import AuthenticationError, PaymentRequiredError, PermissionDeniedError
 from imgwire_async.models import Image
@@ -41,11 +41,10 @@ class Collector:
         filler: Keeps the files that are uploaded again.
         results: Takes the results.
         throughput: The uploads in progress.
-        images: The images that are not READY yet, None if the run does not wait.
+        waits: The files that wait for their images, None if the run does not wait.
         seconds_until_open: Returns how long the service asks all requests to wait.
         on_result: Called after each result, so that the run can stop.
         on_fatal: Called with an error that would occur for every file.
-        waiting: The files whose images are in `images`.
     """
 
     transport: Transport
@@ -55,11 +54,10 @@ class Collector:
     filler: Filler
     results: Results
     throughput: Throughput
-    images: WaitList[Work] | None
+    waits: Waits | None
     seconds_until_open: Callable[[], float]
     on_result: Callable[[], None]
     on_fatal: Callable[[Exception], None]
-    waiting: set[Work] = attrs.field(factory=set[Work], init=False)
 
     # --- uploads --------------------------------------------------------------------------------------------
 
@@ -76,7 +74,7 @@ class Collector:
             work.row,
             result,
             now=time.time(),
-            waits=self.images is not None,
+            waits=self.waits is not None,
             is_fatal=error is not None and self._is_fatal(work, result, error),
             may_repeat=error is not None and self._may_repeat(work),
         )
@@ -108,14 +106,11 @@ class Collector:
         return is_first and has_room and is_repeatable(work.item)
 
     def _wait_for(self, work: Work, result: UploadResult) -> None:
-        assert self.images is not None
-        assert work.row.image_id is not None
+        assert self.waits is not None
         work.is_resumed = work.attempts == 0
         work.was_uploaded = True
         self.rows.write(work.row, _uploaded(work))
-        _release(work)
-        self.waiting.add(work)
-        self.images.add(work.row.image_id, work, check_now=result.attempts == 0)
+        self.waits.add(work, check_now=result.attempts == 0)
 
     def _repeat_soon(self, work: Work, error: Exception | None) -> None:
         seconds = getattr(error, "retry_after", None) or 0.0
@@ -126,7 +121,8 @@ class Collector:
         work.failures += 1
         work.error = verdict.error
         release_frames(verdict.error)
-        _release(work)
+        # The content of the file is no longer needed.
+        work.upload = None
         self.rows.write(work.row)
         self.filler.again.append(work)
 
@@ -134,7 +130,6 @@ class Collector:
 
     def take_image(self, work: Work, outcome: Image | Exception) -> None:
         """Take the result of the wait for an image."""
-        self.waiting.discard(work)
         if isinstance(outcome, Exception) and (self.transport.closed or is_fatal_wait(outcome)):
             self.on_fatal(outcome)
             return
@@ -150,8 +145,7 @@ class Collector:
         again, self.filler.again = self.filler.again, []
         for work in again:
             self._finish(work, Verdict(Next.FINISHED, work.row, work.error), None)
-        waiting, self.waiting = self.waiting, set()
-        for work in waiting:
+        for work in [] if self.waits is None else self.waits.take_all():
             self._finish(work, Verdict(Next.FINISHED, work.row), None)
 
     def _finish(self, work: Work, verdict: Verdict, image: Image | None) -> None:
@@ -175,8 +169,3 @@ def is_fatal_wait(error: Exception) -> bool:
 def _uploaded(work: Work) -> Uploaded:
     assert work.row.image_id is not None
     return Uploaded(work.key, work.row.image_id, work.entry.identity.size, work.attempts)
-
-
-def _release(work: Work) -> None:
-    """Release the content of a file that stays in memory."""
-    work.upload = None

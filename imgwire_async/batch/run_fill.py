@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 import attrs
 
@@ -21,9 +20,11 @@ from imgwire_async.batch.run_feed import Feed
 from imgwire_async.batch.run_outcome import error_texts
 from imgwire_async.batch.run_results import Finished, Note, Results
 from imgwire_async.batch.run_rows import KeySource, first_row
+from imgwire_async.batch.run_waits import Waits
 from imgwire_async.batch.run_work import Work
 from imgwire_async.batch.settle import Settled, fail_missing
 from imgwire_async.batch.walk import Planned, Walk
+from imgwire_async.batch_errors import BatchError
 from imgwire_async.errors import ImageQuarantinedError
 from imgwire_async.models import Image
 from imgwire_async.resources.uploading import checked_item, with_defaults
@@ -31,23 +32,6 @@ from imgwire_async.uploads.item import UploadItem
 
 # The rows of so many files are written together, before these files are uploaded.
 _LOT = 128
-
-
-class Images(Protocol):
-    """The images that are stored and not READY yet."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so many images wait that no more should be added."""
-        ...
-
-    async def wait_until_room(self) -> None:
-        """Wait until `is_full` is false."""
-        ...
-
-    def add(self, image_id: str, payload: Work, *, check_now: bool = False) -> None:
-        """Wait for an image."""
-        ...
 
 
 @attrs.define(eq=False)
@@ -67,7 +51,7 @@ class Filler:
         keys: The parts of idempotency keys that are the same for all files.
         settled: The records of interrupted runs.
         is_gone: Returns whether the image of a row no longer exists.
-        images: The images that are not READY yet, None if the run does not wait.
+        waits: The files that wait for their images, None if the run does not wait.
         again: The files to upload once more at the end of the run.
     """
 
@@ -81,7 +65,7 @@ class Filler:
     keys: KeySource
     settled: Settled
     is_gone: Callable[[JournalRow], bool] | None
-    images: Images | None
+    waits: Waits | None
     again: list[Work] = attrs.field(factory=list[Work], init=False)
     # The files whose rows are being written.
     _starting: Sequence[Work] = attrs.field(default=(), init=False)
@@ -93,12 +77,29 @@ class Filler:
 
     async def run(self, walk: Walk) -> None:
         """Take all files of a walk, then those that are uploaded again."""
-        async for planned in walk:
-            await self._take(planned)
-            if self.feed.is_stopped:
-                return
+        error = await self._take_all(walk)
+        if not self.feed.is_stopped:
+            await self._repeat_failed()
+        if error is not None:
+            raise error
+
+    async def _take_all(self, walk: Walk) -> Exception | None:
+        """Take all files of a walk. Return the error of its source, which does not stop the files before."""
+        try:
+            async for planned in walk:
+                await self._take(planned)
+                if self.feed.is_stopped:
+                    return None
+        except BatchError:
+            raise
+        except Exception as error:  # noqa: BLE001  # raised at the end of the run
+            return error
         await disk_work.run(self.journal.forget_skips, self.owner, self.options.shard)
         await fail_missing(self.journal, self.owner, self.options.shard, time.time())
+        return None
+
+    async def _repeat_failed(self) -> None:
+        """Upload files again that failed for a transient reason, until none is left."""
         while True:
             await self.feed.wait_until_idle()
             if self.feed.is_stopped:
@@ -194,10 +195,10 @@ class Filler:
         """Take a file whose bytes an earlier run has stored, and whose image was not READY then."""
         assert row.image_id is not None
         work = Work(entry, entry.item, row, row, is_resumed=True)
-        if self.images is not None:
-            if self.images.is_full:
-                await self.images.wait_until_room()
-            self.images.add(row.image_id, work, check_now=True)
+        if self.waits is not None:
+            if self.waits.is_full:
+                await self.waits.wait_for_room()
+            self.waits.add(work, check_now=True)
             return
         done = records.done(row, row.image_id, row.cdn_url, now=time.time())
         self._write(attrs.evolve(done, run=self.owner.run), result_of(work, "done", image=None))

@@ -21,10 +21,10 @@ from imgwire_async.batch.run_gate import Gate
 from imgwire_async.batch.run_limit import Meter, limit_range
 from imgwire_async.batch.run_results import Note, Results
 from imgwire_async.batch.run_rows import KeySource
+from imgwire_async.batch.run_waits import Waits
 from imgwire_async.batch.run_work import Throughput, Uploads, Work
 from imgwire_async.batch.service import Service
 from imgwire_async.batch.settle import Settled
-from imgwire_async.batch.wait_list import WaitList
 from imgwire_async.batch.walk import Walk
 from imgwire_async.models import Image
 from imgwire_async.resources.uploading import head_bytes_of
@@ -77,7 +77,7 @@ class RunParts:
     filler: Filler
     uploads: UploadRun
     collector: Collector
-    images: WaitList[Work] | None
+    waits: Waits | None
     meter: Meter
 
 
@@ -88,12 +88,12 @@ def make_parts(inputs: RunInputs) -> RunParts:
     transport, rate_gate = service.transport, service.shared.rate_gate
     max_connections = service.shared.config.max_connections
     limits, adaptive = limit_range(max_connections, options.concurrency)
-    images: WaitList[Work] | None = None
+    waits: Waits | None = None
     if options.wait is not None:
-        images = WaitList(service.images.retrieve, timeout=options.wait, max_checks=max_connections)
+        waits = Waits(service.images.retrieve, timeout=options.wait, max_checks=max_connections)
 
     def is_full() -> bool:
-        return inputs.results.is_full or reporter.is_full or (images is not None and images.is_full)
+        return inputs.results.is_full or reporter.is_full or (waits is not None and waits.is_full)
 
     gate = Gate(
         None if options.rate is None else Pacer(options.rate), is_full, reporter.held, reporter.resumed
@@ -113,7 +113,7 @@ def make_parts(inputs: RunInputs) -> RunParts:
         keys,
         inputs.settled,
         inputs.is_gone,
-        images,
+        waits,
     )
     creator = Uploads(
         transport=transport,
@@ -140,7 +140,7 @@ def make_parts(inputs: RunInputs) -> RunParts:
         filler,
         inputs.results,
         throughput,
-        images,
+        waits,
         rate_gate.seconds_until_open,
         inputs.on_result,
         inputs.on_fatal_wait,
@@ -152,8 +152,8 @@ def make_parts(inputs: RunInputs) -> RunParts:
     def on_window() -> None:
         # The caller may have taken events meanwhile.
         feed.wake()
-        if images is not None:
-            reporter.waiting(len(images))
+        if waits is not None:
+            reporter.waiting(len(waits))
 
     meter = Meter(
         throughput,
@@ -182,6 +182,6 @@ def make_parts(inputs: RunInputs) -> RunParts:
         filler=filler,
         uploads=uploads,
         collector=collector,
-        images=images,
+        waits=waits,
         meter=meter,
     )

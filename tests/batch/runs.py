@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from wire.pictures import png
 
-from imgwire_async import AsyncImgwireClient, RetryPolicy
+from imgwire_async import AsyncImgwireClient, RetryPolicy, Timeouts
 from imgwire_async.batch.journal import Journal, open_journal
 from imgwire_async.batch.journal_destinations import Destination
 from imgwire_async.batch.options import RunOptions
@@ -116,6 +116,8 @@ async def site(folder: Path, tmp_path: Path, **settings: Any) -> AsyncIterator[S
     """Start an emulator and a client. `switches` are those of the emulator."""
     switches = settings.pop("switches", {})
     settings.setdefault("retries", FAST)
+    # A run waits that long for late bytes of interrupted uploads.
+    settings.setdefault("timeout", Timeouts(stall=1.0))
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     async with Emulator(**switches) as emulator:
