@@ -26,14 +26,16 @@ from imgwire_async.batch.journal_schema import (
     CODES,
     DELETE,
     DONE,
+    MAX_IDENTITIES,
     PUT,
     SELECT,
+    not_done_sql,
     row_of,
     values_of,
+    values_of_identity,
 )
 from imgwire_async.batch.journal_writer import JournalWriter, begin_log, read_state
 from imgwire_async.batch.keys import Shard, key_bytes, key_text
-from imgwire_async.batch.plan import is_plainly_done
 from imgwire_async.batch.records import STATUSES, JournalRow, RowOwner, RowStatus, all_ids
 from imgwire_async.batch_errors import JournalError
 from imgwire_async.formatting import quoted
@@ -229,20 +231,14 @@ class Journal:
     ) -> set[str]:
         """Return the keys of files that earlier runs have done, of the same source, that have not changed.
 
-        This is several times faster than `lookup`, which is for the other files.
+        A file that needs a closer check is missing, too. This is several times faster than `lookup`.
         """
-        found: set[str] = set()
-        for keys in _parts([*identities]):
-            sql = (
-                "SELECT key, size, mtime_ns, sha256, tag FROM files "  # noqa: S608  # only question marks
-                f"WHERE destination=? AND key IN ({_marks(keys)}) AND status={DONE} AND source=? AND run<>?"
-            )
-            by_data = {key_bytes(key): key for key in keys}
-            rows = self._query(sql, (owner.destination, *by_data, owner.source, owner.run))
-            for data, size, mtime_ns, sha256, tag in rows:
-                key = by_data[data]
-                if is_plainly_done(size, mtime_ns, sha256, tag, identities[key], checksum=checksum):
-                    found.add(key)
+        found = set(identities)
+        for part in _parts([*identities.items()], MAX_IDENTITIES):
+            values = [value for key, identity in part for value in values_of_identity(key, identity)]
+            sql = not_done_sql(len(part), checksum=checksum)
+            rows = self._query(sql, (*values, owner.destination, owner.source, owner.run))
+            found.difference_update(key_text(data) for (data,) in rows)
         return found
 
     def rows(self, destination: int, status: RowStatus | None = None) -> Generator[JournalRow, None, None]:
@@ -345,10 +341,10 @@ def _open_writer(path: Path, *, exclusive: bool) -> sqlite3.Connection:
     return connection
 
 
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield keys in parts that one query accepts."""
-    for start in range(0, len(keys), _MAX_KEYS):
-        yield keys[start : start + _MAX_KEYS]
+def _parts(values: Sequence[T], size: int = _MAX_KEYS) -> Iterator[Sequence[T]]:
+    """Yield values in parts that one query accepts."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def _marks(keys: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -47,6 +48,8 @@ PUT = (
     f"INSERT INTO files VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT DO UPDATE SET "  # noqa: S608  # constants
     + ", ".join(f"{name}=excluded.{name}" for name in _COLUMNS[2:])
 )
+# SQLite before 3.32 accepts 999 parameters: five for each file, and three more.
+MAX_IDENTITIES = 190
 DELETE = "DELETE FROM files WHERE destination=? AND key=?"
 
 # Keys are bytes, because names of files need not be valid UTF-8. Columns without a type keep values as they
@@ -137,6 +140,33 @@ def values_of(row: JournalRow) -> Values:
         row.started_at,
         row.finished_at,
     )
+
+
+@functools.lru_cache(maxsize=32)
+def not_done_sql(count: int, *, checksum: bool) -> str:
+    """Return the query for those of `count` files that are not done, or that need a closer check.
+
+    Its parameters are `values_of_identity` of each file, then a destination, a source and a run. Usually the
+    result is empty. That is much faster than rows, because Python releases its lock for each row.
+    """
+    files = ",".join(["(?,?,?,?,?)"] * count)
+    # SQLite's `IS` is also true for two NULLs. A file without a hash is compared by its time.
+    conditions = [
+        "destination=? AND key=asked_key AND source=? AND run<>?",
+        f"status={DONE} AND size IS asked_size AND mtime_ns IS asked_mtime_ns AND tag IS asked_tag",
+        "(sha256 IS asked_sha256 OR (asked_sha256 IS NULL AND mtime_ns IS NOT NULL))",
+        *(["sha256 IS NOT NULL"] if checksum else []),
+    ]
+    return (
+        "WITH asked (asked_key, asked_size, asked_mtime_ns, asked_sha256, asked_tag) "  # noqa: S608  # constants
+        f"AS (VALUES {files}) SELECT asked_key FROM asked "
+        f"WHERE NOT EXISTS (SELECT 1 FROM files WHERE {' AND '.join(conditions)})"
+    )
+
+
+def values_of_identity(key: str, identity: Identity) -> Values:
+    """Return the columns of the key and the identity of a file."""
+    return (key_bytes(key), identity.size, _integer(identity.mtime_ns), identity.sha256, identity.tag)
 
 
 def row_of(values: Values) -> JournalRow:

@@ -58,28 +58,6 @@ def compare(before: Identity, now: Identity, *, checksum: bool = False) -> Compa
     return Comparison.SAME if nothing_known else Comparison.CHANGED
 
 
-def is_plainly_done(
-    size: int | None,
-    mtime_ns: object,
-    sha256: str | None,
-    tag: str | None,
-    now: Identity,
-    *,
-    checksum: bool = False,
-) -> bool:
-    """Return whether a file of a row that is done needs no closer check. The first arguments are its columns.
-
-    This is a fast result for most files of a run that is repeated. If it is False, `decide` decides.
-    """
-    return (
-        now.mtime_ns == mtime_ns
-        and now.size == size
-        and now.tag == tag
-        and (now.sha256 == sha256 or (now.sha256 is None and mtime_ns is not None))
-        and not (checksum and sha256 is None)
-    )
-
-
 def decide(
     row: JournalRow | None,
     now: Identity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from imgwire_async.batch import records
 from imgwire_async.batch.items import Identity
 from imgwire_async.batch.journal_schema import row_of, values_of
 from imgwire_async.batch.keys import Shard
+from imgwire_async.batch.plan import Decision, decide
 from imgwire_async.batch.records import JournalRow
 from imgwire_async.batch_errors import JournalError
 
@@ -228,6 +230,31 @@ def test_files_that_are_done_are_found_without_their_rows(path: Path) -> None:
         asked += [f"{number:04}" for number in range(700)]
         found = journal.done_before(now, dict.fromkeys(asked, identity))
     assert found == {"same", *[f"{number:04}" for number in range(700)]}
+
+
+def all_identities() -> list[Identity]:
+    """Return identities with each combination of known and unknown values."""
+    values = ([None, 3], [None, 4, 2**70], [None, "aa", "bb"], [None, "t"])
+    return [Identity(*combination) for combination in itertools.product(*values)]
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+def test_files_that_are_found_as_done_need_no_closer_check(path: Path, checksum: bool) -> None:
+    pairs = {f"{n}": pair for n, pair in enumerate(itertools.product(all_identities(), repeat=2))}
+    before = {key: row("done", key, identity=old) for key, (old, _) in pairs.items()}
+    now = {key: new for key, (_, new) in pairs.items()}
+    with opened(path) as journal:
+        begin(journal)
+        journal.put_blocking([*before.values()])
+        found = journal.done_before(begin(journal), now, checksum=checksum)
+    for key in found:
+        assert decide(before[key], now[key], checksum=checksum) == Decision("done", "uploaded before")
+    # Files of folders are found, and with a checksum those whose hash is known.
+    hashes = {None, "aa", "bb"} - ({None} if checksum else set())
+    files = {key for key, (old, _) in pairs.items() if old.mtime_ns is not None and old.sha256 in hashes}
+    assert found >= {
+        key for key in files if now[key] in {pairs[key][0], attrs.evolve(pairs[key][0], sha256=None)}
+    }
 
 
 # --- runs ---------------------------------------------------------------------------------------------------

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imgwire_async.batch.items import Identity
-from imgwire_async.batch.plan import Comparison, compare, decide, is_plainly_done
+from imgwire_async.batch.plan import Comparison, compare, decide
 from imgwire_async.batch.records import JournalRow
 
 from .journals import row
@@ -114,27 +113,6 @@ def test_a_changed_file_is_uploaded_again(status: str, retry_failed: Any) -> Non
 )
 def test_the_reason_says_what_has_changed(now: Identity, reason: str) -> None:
     assert decide(row(identity=Identity(3, 4, sha256="aa", tag="x")), now).reason == reason
-
-
-@given(rows(status="done"), rows(), st.booleans())
-def test_the_fast_answer_is_that_of_the_slow_one(
-    before: JournalRow, other: JournalRow, checksum: bool
-) -> None:
-    for now in (before.identity, attrs.evolve(before.identity, sha256=None), other.identity):
-        if is_plain(before.identity, now, checksum):
-            decision = decide(before, now, checksum=checksum)
-            assert (decision.action, decision.needs_hash, decision.update_identity) == ("done", False, False)
-
-
-def is_plain(before: Identity, now: Identity, checksum: bool = False) -> bool:
-    return is_plainly_done(*attrs.astuple(before), now, checksum=checksum)
-
-
-def test_the_fast_answer_is_given_for_files_of_a_folder() -> None:
-    assert is_plain(FILE, FILE)
-    assert is_plain(Identity(3, 4, "aa"), FILE, checksum=True)
-    assert not is_plain(FILE, FILE, checksum=True)
-    assert not is_plain(FILE, Identity(3, 5))
 
 
 # --- hashes -------------------------------------------------------------------------------------------------
