@@ -28,26 +28,12 @@ class ChunkQueue(Generic[T]):
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the next item has to wait."""
-        return len(self._items) >= self._capacity
-
-    def put_nowait(self, item: T) -> None:
-        """Add an item. The caller has to wait for room after it."""
-        self._items.append(item)
-        self._has_items.set()
-
     async def put_all(self, items: Iterable[T]) -> None:
         """Add items, then wait until the queue has room."""
         self._items.extend(items)
         if self._items:
             self._has_items.set()
-        await self.wait_for_room()
-
-    async def wait_for_room(self) -> None:
-        """Wait until the queue is not full, or is over."""
-        while self.is_full and not self._is_over:
+        while self._is_full and not self._is_over:
             self._has_room.clear()
             await self._has_room.wait()
 
@@ -69,6 +55,11 @@ class ChunkQueue(Generic[T]):
             self._has_items.clear()
             await self._has_items.wait()
         items = [self._items.popleft() for _ in range(min(CHUNK, len(self._items)))]
-        if not self.is_full:
+        if not self._is_full:
             self._has_room.set()
         return items
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether the next items have to wait."""
+        return len(self._items) >= self._capacity

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from imgwire_async import disk_work
-from imgwire_async.batch.chunk_queue import CHUNK
-from imgwire_async.batch.items import Source
+from imgwire_async.batch.items import Entry, Skip, Source
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.records import RowOwner
+from imgwire_async.batch.sources.base import next_items
 from imgwire_async.batch_errors import BatchError
 from imgwire_async.formatting import quoted
 
 
 @runtime_checkable
-class RepeatableSource(Protocol):
-    """A source whose files can be listed more than once, such as a folder."""
+class _Repeatable(Protocol):
+    """A source whose files can perhaps be listed more than once, such as a folder."""
 
-    def again(self) -> Source:
-        """Return a new source of the same files, which begins with the first one."""
+    def again(self) -> Source | None:
+        """Return a new source with the same files, or None if they can be read only once."""
         ...
 
 
@@ -33,26 +33,32 @@ async def compare_sources(
     So a conflict is found before the first upload. A source that cannot be repeated is compared while the run
     goes on. Raises `BatchError` for a conflict, or renames the other source if the user has moved it.
     """
-    if not isinstance(source, RepeatableSource) or await disk_work.run(_is_compared, journal, owner):
+    if not isinstance(source, _Repeatable) or await disk_work.run(_is_compared, journal, owner):
         return
     again = source.again()
-    keys: list[str] = []
+    if again is None:
+        return
     try:
-        while True:
-            try:
-                keys.append((await anext(again)).key)
-            except StopAsyncIteration:
-                break
-            except Exception:  # noqa: BLE001  # the run itself gets the same error, and raises it
-                return
-            if len(keys) >= CHUNK:
-                await disk_work.run(_compare, again, journal, owner, keys, shard)
-                keys = []
-        await disk_work.run(_compare, again, journal, owner, keys, shard)
+        while items := await _next_items(again):
+            await disk_work.run(_compare, source, journal, owner, items, shard)
+    except _UnreadableError:
+        return
     finally:
         with contextlib.suppress(Exception):
             await again.aclose()
     await disk_work.run(journal.mark_compared, owner)
+
+
+class _UnreadableError(Exception):
+    """A source has raised an exception."""
+
+
+async def _next_items(source: Source) -> list[Entry | Skip]:
+    try:
+        return await next_items(source)
+    except Exception as error:
+        # The run itself gets the same exception, and raises it.
+        raise _UnreadableError from error
 
 
 def _is_compared(journal: Journal, owner: RowOwner) -> bool:
@@ -64,8 +70,10 @@ def _is_compared(journal: Journal, owner: RowOwner) -> bool:
     return False
 
 
-def _compare(source: Source, journal: Journal, owner: RowOwner, keys: list[str], shard: Shard | None) -> None:
-    keys = [key for key in keys if shard is None or key in shard]
+def _compare(
+    source: Source, journal: Journal, owner: RowOwner, items: Sequence[Entry | Skip], shard: Shard | None
+) -> None:
+    keys = [item.key for item in items if shard is None or item.key in shard]
     resolve(source, journal, journal.other_sources(owner, keys))
 
 

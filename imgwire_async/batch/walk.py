@@ -23,12 +23,15 @@ from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.plan import Decision, RetryFailed, decide
 from imgwire_async.batch.records import JournalRow, RowOwner, with_identity
 from imgwire_async.batch.scratch import KeyTable
+from imgwire_async.batch.sources.base import next_items
 from imgwire_async.errors import SourceChangedError
 from imgwire_async.threads import CANCEL_GRACE, consume_exception
 
 # The maximum number of files that are hashed at the same time.
 _HASHES = 4
-# The source runs on the event loop, so other tasks must run between its items.
+# Seconds that `aclose` waits for the source.
+_CLOSE_TIMEOUT = 3.0
+# The source may run on the event loop without a pause, so other tasks must run between its items.
 _ITEMS_PER_STEP = 100
 
 _DONE_BEFORE = Decision("done", "uploaded before")
@@ -153,7 +156,7 @@ class Walk:
                 disk_work.submit(self._keys.close).add_done_callback(consume_exception)
             # A user's source may raise or hang here. The run ends without it.
             closing = asyncio.ensure_future(self._source.aclose())
-            await cancellation.wait_all([closing], timeout=2 * CANCEL_GRACE)
+            await cancellation.wait_all([closing], timeout=_CLOSE_TIMEOUT)
 
     # --- tasks ----------------------------------------------------------------------------------------------
 
@@ -165,12 +168,11 @@ class Walk:
                     self._source, self._journal, self._owner, shard=self._shard
                 )
             count = 0
-            async for item in self._source:
-                self._items.put_nowait(item)
-                count += 1
-                if self._items.is_full:
-                    await self._items.wait_for_room()
-                elif count % _ITEMS_PER_STEP == 0:
+            while items := await next_items(self._source):
+                await self._items.put_all(items)
+                count += len(items)
+                if count >= _ITEMS_PER_STEP:
+                    count = 0
                     await asyncio.sleep(0)
         except BaseException as error:
             if cancellation.is_own_cancellation(error):

@@ -20,6 +20,7 @@ from imgwire_async.batch.items import Entry, Identity
 from imgwire_async.batch.journal import Journal, open_journal
 from imgwire_async.batch.journal_schema import PUT, values_of
 from imgwire_async.batch.planning import plan
+from imgwire_async.batch.sources import as_source
 from imgwire_async.batch.walk import Walk
 from imgwire_async.uploads.item import UploadItem
 
@@ -89,7 +90,7 @@ def write(path: Path, count: int, source: str) -> None:
 
 
 def source_of(folder: str, count: int) -> Any:
-    return Files(count)
+    return as_source(folder) if folder else Files(count)
 
 
 async def walk(journal: Journal, source: Any, count: int) -> None:

@@ -68,7 +68,7 @@ class FolderSource(ListSource):
         self.again_count = 0
         super().__init__(self.items, **changes)
 
-    def again(self) -> ListSource:
+    def again(self) -> ListSource | None:
         self.again_count += 1
         return ListSource(self.items, **self.changes)
 
