@@ -72,9 +72,10 @@ class _Reading:
         end = time.monotonic() + _STEP_SECONDS
         with self._lock:
             if self._file is None:
-                self._file = Handle(self._path)
-                if not stat.S_ISREG(self._file.status.st_mode):
+                # A pipe is not even opened, because its writer would notice the end of its reader.
+                if not stat.S_ISREG(os.stat(self._path).st_mode):  # noqa: PTH116  # as a str
                     raise OSError(errno.EINVAL, "Not a regular file", self._path)
+                self._file = Handle(self._path)
             before = FileStat.of(self._file.status)
             while True:
                 data = self._file.read(CHUNK_SIZE, self._position)

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 from imgwire_async import disk_work
 from imgwire_async.batch.items import Entry, Skip, Source
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.records import RowOwner
-from imgwire_async.batch.sources.base import next_items
 from imgwire_async.batch_errors import BatchError
 from imgwire_async.formatting import quoted
-
-
-@runtime_checkable
-class _Repeatable(Protocol):
-    """A source whose files can perhaps be listed more than once, such as a folder."""
-
-    def again(self) -> Source | None:
-        """Return a new source with the same files, or None if they can be read only once."""
-        ...
 
 
 async def compare_sources(
@@ -33,13 +22,13 @@ async def compare_sources(
     So a conflict is found before the first upload. A source that cannot be repeated is compared while the run
     goes on. Raises `BatchError` for a conflict, or renames the other source if the user has moved it.
     """
-    if not isinstance(source, _Repeatable) or await disk_work.run(_is_compared, journal, owner):
+    if await disk_work.run(_is_compared, journal, owner):
         return
     again = source.again()
     if again is None:
         return
     try:
-        while items := await _next_items(again):
+        while items := await _read(again):
             await disk_work.run(_compare, source, journal, owner, items, shard)
     except _UnreadableError:
         return
@@ -53,9 +42,9 @@ class _UnreadableError(Exception):
     """A source has raised an exception."""
 
 
-async def _next_items(source: Source) -> list[Entry | Skip]:
+async def _read(source: Source) -> list[Entry | Skip]:
     try:
-        return await next_items(source)
+        return await source.read()
     except Exception as error:
         # The run itself gets the same exception, and raises it.
         raise _UnreadableError from error

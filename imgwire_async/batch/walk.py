@@ -23,7 +23,6 @@ from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.plan import Decision, RetryFailed, decide
 from imgwire_async.batch.records import JournalRow, RowOwner, with_identity
 from imgwire_async.batch.scratch import KeyTable
-from imgwire_async.batch.sources.base import next_items
 from imgwire_async.errors import SourceChangedError
 from imgwire_async.threads import CANCEL_GRACE, consume_exception
 
@@ -168,7 +167,7 @@ class Walk:
                     self._source, self._journal, self._owner, shard=self._shard
                 )
             count = 0
-            while items := await next_items(self._source):
+            while items := await self._source.read():
                 await self._items.put_all(items)
                 count += len(items)
                 if count >= _ITEMS_PER_STEP:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +13,12 @@ import pytest
 from batch.journals import begin, opened, row
 from batch.walks import Counts, FolderSource, ListSource, decisions, entry, forever, walk_all
 from imgwire_async.batch.chunk_queue import CHUNK
-from imgwire_async.batch.items import Identity, Skip
+from imgwire_async.batch.items import Entry, Identity, Skip
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard, shard_of
 from imgwire_async.batch.records import RowOwner
 from imgwire_async.batch.walk import Walk
-from imgwire_async.batch_errors import BatchError
-
-pytestmark = pytest.mark.anyio
+from imgwire_async.batch_errors import BatchError, JournalError
 
 
 @pytest.fixture
@@ -199,7 +198,7 @@ async def test_the_source_is_read_only_a_little_ahead(journal: Journal, owner: R
     await anext(walk)
     for _ in range(100):
         await asyncio.sleep(0.001)
-    assert source.read <= 6 * CHUNK
+    assert source.read_count <= 6 * CHUNK
     await walk.aclose()
 
 
@@ -216,3 +215,80 @@ async def test_an_error_of_the_source_comes_unchanged_after_the_files_before(
     assert not walk.is_complete
     assert not counts.was_counted
     await walk.aclose()
+
+
+# --- closing ------------------------------------------------------------------------------------------------
+
+
+class HangingSource(ListSource):
+    """A source that ignores its cancellation, and never closes."""
+
+    def __init__(self) -> None:
+        super().__init__([entry()])
+        self.released = asyncio.Event()
+
+    async def read(self) -> list[Entry | Skip]:
+        while not self.released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.released.wait()
+        return []
+
+    async def aclose(self) -> None:
+        await self.released.wait()
+
+
+async def test_a_source_that_hangs_does_not_keep_the_walk_from_ending(
+    journal: Journal, owner: RowOwner
+) -> None:
+    source = HangingSource()
+    walk = Walk(source, journal, owner)
+    taking = asyncio.ensure_future(anext(walk))
+    await asyncio.sleep(0.01)
+    taking.cancel()
+    async with asyncio.timeout(20):
+        await walk.aclose()
+    source.released.set()
+
+
+async def test_a_walk_can_be_closed_before_it_begins_and_twice(journal: Journal, owner: RowOwner) -> None:
+    source = ListSource([entry()])
+    walk = Walk(source, journal, owner)
+    await walk.aclose()
+    await walk.aclose()
+    assert source.closed == 1
+    with pytest.raises(StopAsyncIteration):
+        await anext(walk)
+    assert not walk.is_complete
+
+
+async def test_a_walk_that_is_closed_early_leaves_no_task(journal: Journal, owner: RowOwner) -> None:
+    before = asyncio.all_tasks()
+    source = ListSource((entry(f"{number:06}") for number in range(100_000)), may_repeat=True)
+    walk = Walk(source, journal, owner)
+    await anext(walk)
+    await walk.aclose()
+    assert asyncio.all_tasks() == before
+    assert not walk.is_complete
+
+
+async def test_a_cancelled_iteration_loses_no_file(journal: Journal, owner: RowOwner) -> None:
+    keys = [f"{number:04}" for number in range(2_000)]
+    walk = Walk(ListSource(map(entry, keys)), journal, owner)
+    found: list[str] = []
+    async with contextlib.aclosing(walk):
+        while not walk.is_complete:
+            taking = asyncio.ensure_future(anext(walk, None))
+            await asyncio.sleep(0)
+            taking.cancel()
+            await asyncio.wait([taking])
+            if not taking.cancelled():
+                found += [file.entry.key for file in taking.result() or []]
+            await asyncio.sleep(0.001)
+    assert found == keys
+
+
+async def test_an_error_of_the_journal_ends_the_walk(journal: Journal, folder: Path) -> None:
+    with opened(folder / "closed.journal") as closed:
+        owner = begin(closed)
+    with pytest.raises(JournalError, match="closed"):
+        await walk_all(Walk(ListSource([entry()]), closed, owner))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import sys
 import time
@@ -16,11 +17,12 @@ from typing import Any
 
 from batch.journals import begin, row
 from batch.planned import key_of, memory
-from imgwire_async.batch.items import Entry, Identity
+from imgwire_async.batch.items import Entry, Identity, Skip
 from imgwire_async.batch.journal import Journal, open_journal
 from imgwire_async.batch.journal_schema import PUT, values_of
 from imgwire_async.batch.planning import plan
 from imgwire_async.batch.sources import as_source
+from imgwire_async.batch.sources.base import CHUNK, ChunkedSource
 from imgwire_async.batch.walk import Walk
 from imgwire_async.uploads.item import UploadItem
 
@@ -28,25 +30,19 @@ SIZE = 100_000
 MTIME_NS = 1_700_000_000_000_000_000
 
 
-class Files:
+class FilesOfNumbers(ChunkedSource):
     """A source of files that need not exist."""
 
-    name = "/photos"
-    prefix = "/photos"
-    may_repeat = False
-    is_moved = False
-
     def __init__(self, count: int) -> None:
+        super().__init__("/photos")
         self._numbers = iter(range(count))
 
-    def __aiter__(self) -> Files:
-        return self
+    async def read(self) -> list[Entry | Skip]:
+        return [self._entry(number) for number in itertools.islice(self._numbers, CHUNK)]
 
-    async def __anext__(self) -> Entry:
-        for number in self._numbers:
-            key = key_of(number)
-            return Entry(key, UploadItem(f"/photos/{key}"), Identity(SIZE, mtime_ns=MTIME_NS))
-        raise StopAsyncIteration
+    def _entry(self, number: int) -> Entry:
+        key = key_of(number)
+        return Entry(key, UploadItem(f"/photos/{key}"), Identity(SIZE, mtime_ns=MTIME_NS))
 
     async def aclose(self) -> None:
         pass
@@ -90,7 +86,7 @@ def write(path: Path, count: int, source: str) -> None:
 
 
 def source_of(folder: str, count: int) -> Any:
-    return as_source(folder) if folder else Files(count)
+    return as_source(folder) if folder else FilesOfNumbers(count)
 
 
 async def walk(journal: Journal, source: Any, count: int) -> None:

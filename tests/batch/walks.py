@@ -39,21 +39,29 @@ class ListSource:
         self.may_repeat = changes.get("may_repeat", False)
         self.is_moved = changes.get("is_moved", False)
         self.closed = 0
-        self.read = 0
+        self.read_count = 0
         self._items = iter(items)
 
     def __aiter__(self) -> ListSource:
         return self
 
     async def __anext__(self) -> Entry | Skip:
+        for item in await self.read():
+            return item
+        raise StopAsyncIteration
+
+    async def read(self) -> list[Entry | Skip]:
         for item in self._items:
             if isinstance(item, Entry | Skip):
-                self.read += 1
-                return item
+                self.read_count += 1
+                return [item]
             if isinstance(item, BaseException):
                 raise item
             await item()
-        raise StopAsyncIteration
+        return []
+
+    def again(self) -> ListSource | None:
+        return None
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -68,7 +76,7 @@ class FolderSource(ListSource):
         self.again_count = 0
         super().__init__(self.items, **changes)
 
-    def again(self) -> ListSource | None:
+    def again(self) -> ListSource:
         self.again_count += 1
         return ListSource(self.items, **self.changes)
 

@@ -57,13 +57,3 @@ class ChunkedSource(abc.ABC):
     @abc.abstractmethod
     async def aclose(self) -> None:
         """Release all resources. Idempotent. Does not wait for a call of user code that hangs."""
-
-
-async def next_items(source: Source) -> list[Entry | Skip]:
-    """Return the next items of any source, or an empty list at the end."""
-    if isinstance(source, ChunkedSource):
-        return await source.read()
-    try:
-        return [await anext(source)]
-    except StopAsyncIteration:
-        return []
