@@ -237,6 +237,7 @@ class HangingSource(ListSource):
         await self.released.wait()
 
 
+@pytest.mark.slow
 async def test_a_source_that_hangs_does_not_keep_the_walk_from_ending(
     journal: Journal, owner: RowOwner
 ) -> None:
