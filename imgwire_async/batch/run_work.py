@@ -194,10 +194,12 @@ class Uploads:
 
         hooks = UploadHooks(next_key, created, stored)
         arguments = self.transport, work.item
+        # The bytes of an earlier upload in this run may have arrived, although it failed.
+        known_id = work.found_id or (work.row.image_id if work.attempts else None)
         upload = (
             Upload(*arguments, head_bytes=self.head_bytes, hooks=hooks)
-            if work.found_id is None
-            else Adoption(*arguments, head_bytes=self.head_bytes, hooks=hooks, image_id=work.found_id)
+            if known_id is None
+            else Adoption(*arguments, head_bytes=self.head_bytes, hooks=hooks, image_id=known_id)
         )
         work.upload = upload
         work.reported_bytes = 0
@@ -207,9 +209,10 @@ class Uploads:
 
 
 class Adoption(Upload):
-    """The upload of a file whose bytes the service has, in a record that the list of images has shown.
+    """The upload of a file whose bytes the service may have, in a record that is known.
 
-    If the record has no bytes any more, the file is uploaded.
+    The list of images has shown the record, or an earlier upload in this run has created it. If the record
+    has no bytes, the file is uploaded.
     """
 
     def __init__(

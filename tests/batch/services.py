@@ -20,7 +20,7 @@ from imgwire_async.batch.items import Identity
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import KEY_PREFIX
 from imgwire_async.batch.records import JournalRow, RowOwner
-from imgwire_async.batch.service import Service
+from imgwire_async.batch.service import Service, service_of
 from imgwire_async.batch.settle import Settled, settle
 from imgwire_async.emulator import Emulator
 from imgwire_async.models import Image, StandardUpload
@@ -35,11 +35,6 @@ from .journals import begin, opened
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAEElEQVR4nGMQaPgAQQxwFgBU1AkBfzrtswAAAABJRU5ErkJggg=="
 )
-
-
-def service_of(client: AsyncImgwireClient) -> Service:
-    """Return what a run needs of a client."""
-    return Service(client.images, client._shared, client._transport)
 
 
 def key_of(name: str, generation: int = 0) -> str:
@@ -74,7 +69,7 @@ class Scene:
             "content_length": len(data),
             "idempotency_key": key_of(name),
         }
-        response = await self.client._transport().send(create_request(body, None))
+        response = await self.service.transport.send(create_request(body, None))
         return codec.decode(response, StandardUpload)
 
     async def put(self, upload: StandardUpload, data: bytes = PNG) -> None:
@@ -133,7 +128,7 @@ class Scene:
         async def ignore(_: Image) -> None: ...
 
         hooks = UploadHooks(next_key, ignore, ignore)
-        return await Upload(self.client._transport(), UploadItem(PNG, file_name=name), hooks=hooks).run()
+        return await Upload(self.service.transport, UploadItem(PNG, file_name=name), hooks=hooks).run()
 
     def row(self, name: str) -> JournalRow:
         """Return the row of a file."""

@@ -53,7 +53,7 @@ def doubt(*images: Image, is_gone: bool = False, **changes: Any) -> Doubt:
 def test_the_oldest_record_with_bytes_decides(
     records: list[tuple[str, str, float]], expected: str | None
 ) -> None:
-    best = doubt(*[image(*record) for record in records]).best
+    best = doubt(*[image(image_id, status, age) for image_id, status, age in records]).best
     assert (None if best is None else best.id) == expected
 
 
@@ -135,7 +135,8 @@ def test_a_record_belongs_to_a_file_by_its_derived_key_or_by_its_own_key_and_siz
     own_key: bool, changes: dict[str, Any], expected: bool
 ) -> None:
     key = "my own key" if own_key else KEY_PREFIX + "k"
-    record = image(**({"idempotency_key": key} | changes))
+    values: dict[str, Any] = {"idempotency_key": key} | changes
+    record = image(**values)
     assert doubts.is_record_of(doubt(idempotency_key=key), record) is expected
 
 

@@ -11,10 +11,11 @@ from imgwire_async import AsyncImgwireClient, JournalError
 from imgwire_async.batch.destination import open_destination
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.journal_destinations import Destination
+from imgwire_async.batch.service import service_of
 from imgwire_async.emulator import Emulator
 
 from .journals import opened, row
-from .services import PNG, service_of
+from .services import PNG
 
 
 async def destination(
