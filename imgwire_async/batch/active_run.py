@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from imgwire_async import cancellation
 from imgwire_async.batch.interrupts import Watch
@@ -36,12 +36,13 @@ class ActiveRun:
         if self._run is not None:
             self._run.stop()
 
-    async def begin(self, run: BatchRun, display: AbstractContextManager[object]) -> None:
-        """Start the run and its display."""
+    async def begin(self, run: BatchRun, display: AbstractAsyncContextManager[object] | None) -> None:
+        """Start the run and its display, if there is one."""
         self._run = run
         if self._must_stop:
             run.stop()
-        self._resources.enter_context(display)
+        if display is not None:
+            await self._resources.enter_async_context(display)
         await self._resources.enter_async_context(run)
 
     async def next(self) -> BatchResult | None:
@@ -58,13 +59,23 @@ class ActiveRun:
             return None
 
     def _require_running(self) -> None:
-        if self._closing is not None:
+        if self.is_ending:
             raise RuntimeError(_LEFT)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether `end` was called."""
+        return self._closing is not None
+
+    async def wait_for_end(self) -> None:
+        """Wait until the run has ended, after `end` was called. Errors belong to the caller of `end`."""
+        assert self._closing is not None
+        await cancellation.wait_all([self._closing])
 
     async def end(self) -> None:
         """End the run and wait until it has released everything. Any number of tasks may call it."""
         if self._closing is None:
             self.watch.end()
             self._closing = asyncio.ensure_future(self._resources.aclose())
-        await cancellation.wait_all([self._closing])
+        await self.wait_for_end()
         self._closing.result()

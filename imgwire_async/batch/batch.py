@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +19,7 @@ from imgwire_async.batch.journal import Journal, open_journal
 from imgwire_async.batch.journal_destinations import Destination
 from imgwire_async.batch.keys import parse_shard
 from imgwire_async.batch.planning import plan
+from imgwire_async.batch.progress import Display
 from imgwire_async.batch.records import BatchRecord, RowStatus, record_of, summary_of
 from imgwire_async.batch.reporter import BatchEvent, Reporter
 from imgwire_async.batch.results import BatchResult, PlannedFile
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from imgwire_async.client import AsyncImgwireClient
+
+# When a loop over an upload was left by `break`, the event loop closes its iterator within so many steps.
+_STEPS_TO_CLOSE = 5
 
 
 class AsyncBatch:
@@ -217,16 +220,16 @@ class AsyncBatch:
         options = arguments.run_options(
             self._options, retry_failed=retry_failed, include_done=include_done, shard=shard
         )
-        show = False if progress is None else checks.flag("progress", progress)
+        show_progress = progress is not None and checks.flag("progress", progress)
         arguments.require_one_machine(scheduler, worker_client)
         journal = self._require_open("upload", needs_client=True)
-        active = self._begin()
+        active = await self._begin()
         try:
             source = as_source(files, await disk_work.run(journal.own_paths))
             reporter = Reporter(self._on_event)
             self._summary = reporter.summary
             run = BatchRun(self._service, journal, source, options, reporter, destination=self._destination)
-            await active.begin(run, _display(reporter, show=show))
+            await active.begin(run, Display(reporter) if show_progress else None)
             self._destination = run.destination
             while (result := await active.next()) is not None:
                 yield result
@@ -237,8 +240,14 @@ class AsyncBatch:
             # The handler of `asyncio.run` has cancelled its main task, which usually is this one.
             await asyncio.sleep(0)
 
-    def _begin(self) -> ActiveRun:
+    async def _begin(self) -> ActiveRun:
         """Return the new run of this batch. Raises `RuntimeError` if there is one already."""
+        for _ in range(_STEPS_TO_CLOSE):
+            if self._active is None:
+                break
+            if self._active.is_ending:
+                await self._active.wait_for_end()
+            await asyncio.sleep(0)
         if self._active is not None:
             raise RuntimeError(
                 "this batch already runs an upload: read its results to the end, or close its iterator with aclose(), before "
@@ -351,8 +360,7 @@ class AsyncBatch:
 
     def _abandoned(self, journal: Journal) -> Iterator[str]:
         destination = self._known_destination(journal)
-        if destination is not None:
-            yield from journal.abandoned(destination.number)
+        return iter(()) if destination is None else journal.abandoned(destination.number)
 
     # --- state ----------------------------------------------------------------------------------------------
 
@@ -386,9 +394,3 @@ class AsyncBatch:
         """Return the counts of all runs. Blocks."""
         destination = self._known_destination(journal)
         return summary_of({} if destination is None else journal.counts(destination.number))
-
-
-def _display(reporter: Reporter, *, show: bool) -> AbstractContextManager[object]:
-    """Return the display of a run, which is empty without `show`."""
-    del reporter, show
-    return contextlib.nullcontext()

@@ -141,6 +141,16 @@ async def test_after_an_iterator_was_closed_the_next_upload_may_begin(open_batch
 
 
 @pytest.mark.world
+async def test_after_a_break_the_next_upload_may_begin_at_once(open_batch: Open, photos: Path) -> None:
+    async with open_batch(concurrency=2) as batch:
+        for _ in range(3):
+            async for _ in batch.upload(photos):
+                break
+        await uploaded(batch, photos)
+        assert len([*batch.records(status="done")]) == 8
+
+
+@pytest.mark.world
 async def test_leaving_the_block_ends_a_run_whose_iterator_was_dropped(
     open_batch: Open, photos: Path, emulator: Emulator
 ) -> None:
