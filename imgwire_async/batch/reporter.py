@@ -203,7 +203,7 @@ class Reporter:
     def doubt(self, left: int, total: int) -> None:
         """Note that the outcome of `left` of `total` files of interrupted runs is not known yet."""
         self._doubts = (left, total)
-        if self._events is not None:
+        if self._events is not None and total:
             self._events.emit(BatchEvent("doubt", sent=total - left, total=total))
 
     def unsure(self, count: int) -> None:

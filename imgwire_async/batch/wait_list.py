@@ -13,7 +13,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from imgwire_async.batch.hold import outcome_of
 from imgwire_async.batch.ready_times import ReadyTimes, is_probe
@@ -25,9 +25,8 @@ from imgwire_async.resources.waiting import is_ready, timeout_error
 
 P = TypeVar("P")
 
-# As long as no image has been READY, so many new images are checked at the same time, and others later.
+# As long as no image has been READY, so many images are checked for the first time at the same time.
 _FIRST_CHECKS = 2
-_FIRST_DELAY = 0.05
 # A first check is postponed if the estimate has grown by more than this many seconds.
 _TOLERANCE = 0.02
 # First checks are advanced if the estimate falls below this share of the former one.
@@ -64,6 +63,14 @@ class _Waiting(Generic[P]):
         self.image: Image | None = None
         self.error: Exception | None = None
 
+    @property
+    def is_first(self) -> bool:
+        """Whether the next check is the first one, whose time the last images decide."""
+        return self.is_new and not self.checks
+
+
+_Heap: TypeAlias = "list[tuple[float, int, _Waiting[P]]]"
+
 
 class WaitList(Generic[P]):
     """The images of one run that are stored and not READY yet. It belongs to the event loop of the run.
@@ -95,8 +102,10 @@ class WaitList(Generic[P]):
         self._last_check = last_check
         self._context = contextvars.copy_context()
         self._times = ReadyTimes()
-        # The images without a running check, as a heap ordered by the time of their next check.
-        self._heap: list[tuple[float, int, _Waiting[P]]] = []
+        # The images without a running check, as heaps ordered by the time of their next check: new images
+        # before their first check, and all others.
+        self._first: _Heap[P] = []
+        self._again: _Heap[P] = []
         self._numbers = itertools.count()
         self._added = itertools.count()
         self._checks: dict[asyncio.Task[None], _Waiting[P]] = {}
@@ -160,7 +169,8 @@ class WaitList(Generic[P]):
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._heap.clear()
+        self._first.clear()
+        self._again.clear()
         self._has_room.set()
         self._has_result.set()
         for task in self._checks:
@@ -172,7 +182,20 @@ class WaitList(Generic[P]):
 
     def _push(self, entry: _Waiting[P], due: float) -> None:
         entry.due = min(due, entry.deadline)
-        heapq.heappush(self._heap, (entry.due, next(self._numbers), entry))
+        heap = self._first if entry.is_first else self._again
+        heapq.heappush(heap, (entry.due, next(self._numbers), entry))
+
+    def _next_heap(self, now: float) -> _Heap[P] | None:
+        """Return the heap with the next check that may start, or None if there is none."""
+        if not self._first or self._must_postpone(now):
+            return self._again or None
+        return self._again if self._again and self._again[0] < self._first[0] else self._first
+
+    def _must_postpone(self, now: float) -> bool:
+        """Return whether no first check may start, because nothing is known and some run already."""
+        if self._times.is_known or self._first[0][2].deadline <= now:
+            return False
+        return sum(entry.is_new and entry.checks == 1 for entry in self._checks.values()) >= _FIRST_CHECKS
 
     def _update_room(self) -> None:
         if self._length < self._capacity or self._is_closed:
@@ -187,28 +210,20 @@ class WaitList(Generic[P]):
             self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        while self._heap and len(self._checks) < self._max_checks:
-            due, _, entry = self._heap[0]
+        while len(self._checks) < self._max_checks and (heap := self._next_heap(now)) is not None:
+            due, _, entry = heap[0]
             if due > now:
                 # An upload may have called `add`, and its context has a deadline of its own.
                 self._timer = loop.call_at(due, self._start_checks, context=self._context.copy())
                 return
-            heapq.heappop(self._heap)
-            first_due = self._first_due(entry)
-            if entry.is_new and not entry.checks and first_due > now + _TOLERANCE:
+            heapq.heappop(heap)
+            if entry.is_first and (first_due := self._first_due(entry)) > now + _TOLERANCE:
                 self._push(entry, first_due)
                 continue
-            if now < entry.deadline and self._must_postpone(entry):
-                self._push(entry, now + _FIRST_DELAY)
-                continue
+            entry.checks += 1
             task = loop.create_task(self._check(entry), context=self._context.copy())
             self._checks[task] = entry
             task.add_done_callback(self._on_check_done)
-
-    def _must_postpone(self, entry: _Waiting[P]) -> bool:
-        if not entry.is_new or self._times.is_known:
-            return False
-        return sum(other.is_new for other in self._checks.values()) >= _FIRST_CHECKS
 
     def _on_check_done(self, task: asyncio.Task[None]) -> None:
         entry = self._checks.pop(task)
@@ -221,7 +236,6 @@ class WaitList(Generic[P]):
     async def _check(self, entry: _Waiting[P]) -> None:
         """Retrieve the record of an image once. Pass on the result, or choose the time of the next check."""
         loop = asyncio.get_running_loop()
-        entry.checks += 1
         timer = asyncio.timeout_at(max(entry.deadline, loop.time()) + self._last_check)
         try:
             async with timer:
@@ -260,11 +274,9 @@ class WaitList(Generic[P]):
         age = entry.due - entry.added_at
         self._times = self._times.after_ready(age, entry.checks, is_probe=entry.is_probe)
         if self._times.estimate < before * _RESCHEDULE:
-            waiting = [other for _, _, other in self._heap]
-            self._heap.clear()
-            for other in waiting:
-                is_first = other.is_new and not other.checks
-                self._push(other, self._first_due(other) if is_first else other.due)
+            waiting, self._first = self._first, []
+            for _, _, other in waiting:
+                self._push(other, self._first_due(other))
 
     def _finish(self, entry: _Waiting[P], result: Image | Exception) -> None:
         self._results.append((entry.payload, result))

@@ -169,6 +169,7 @@ EVENTS: list[tuple[Report, BatchEvent | None]] = [
     (lambda r: r.held("no connection"), BatchEvent("held", reason="no connection")),
     (lambda r: r.resumed(), BatchEvent("resumed")),
     (lambda r: r.doubt(3, 8), BatchEvent("doubt", sent=5, total=8)),
+    (lambda r: r.doubt(0, 0), None),
     (lambda r: r.concurrency(3), BatchEvent("slowed", concurrency=3)),
     (lambda r: r.concurrency(5), BatchEvent("sped_up", concurrency=5)),
     (lambda r: r.concurrency(4), None),

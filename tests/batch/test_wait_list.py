@@ -80,18 +80,18 @@ def error_of(results: list[Result]) -> Exception:
 
 
 async def test_images_that_take_equally_long_need_about_one_request_each() -> None:
-    async with service(ready_after=0.25) as (emulator, client), wait_list(client.images.retrieve) as waiting:
-        _, results = await asyncio.gather(add_uploads(client, waiting, 80), take(waiting, 80))
-        assert sorted(index for index, _ in results) == list(range(80))
+    async with service(ready_after=0.2) as (emulator, client), wait_list(client.images.retrieve) as waiting:
+        _, results = await asyncio.gather(add_uploads(client, waiting, 50), take(waiting, 50))
+        assert sorted(index for index, _ in results) == list(range(50))
         assert all(isinstance(image, Image) and image.status == ImageStatus.READY for _, image in results)
-        assert retrieves(emulator) <= 80 * 1.5 + 30
+        assert retrieves(emulator) <= 50 * 1.5 + 30
 
 
 async def test_many_images_without_a_known_time_are_not_all_checked_again_and_again() -> None:
-    async with service(ready_after=0.6) as (emulator, client), wait_list(client.images.retrieve) as waiting:
-        await add_uploads(client, waiting, 40)
-        await take(waiting, 40)
-        assert retrieves(emulator) <= 40 * 1.5 + 30
+    async with service(ready_after=0.4) as (emulator, client), wait_list(client.images.retrieve) as waiting:
+        await add_uploads(client, waiting, 30)
+        await take(waiting, 30)
+        assert retrieves(emulator) <= 30 * 1.5 + 30
 
 
 async def test_images_of_an_earlier_run_are_checked_at_once() -> None:
@@ -120,7 +120,7 @@ async def test_no_more_than_max_checks_requests_run_at_the_same_time() -> None:
             image = await client.images.upload(png())
             for index in range(40):
                 waiting.add(image.id, index, check_now=True)
-            await take(waiting, 40)
+            await take(waiting, 30)
     assert highest == 3
 
 
