@@ -34,6 +34,8 @@ _CLOSE_TIMEOUT = 3.0
 _ITEMS_PER_STEP = 100
 
 _DONE_BEFORE = Decision("done", "uploaded before")
+# The image of a file that was deleted stays.
+_UPLOADED_AND_MISSING = Decision("done", "uploaded before, and there is no such file any more")
 _SETTLED = Decision("done", "settled by this run")
 _REPEATED = "the same key came before in this run"
 
@@ -267,13 +269,16 @@ class Walk:
         if isinstance(item, Skip):
             return Planned(item, row, Decision("skip", item.reason))
         is_gone = row is not None and self._is_gone is not None and self._is_gone(row)
-        decision = decide(
-            row,
-            item.identity,
-            checksum=self._checksum,
-            retry_failed=self._retry_failed,
-            is_gone=is_gone,
-        )
+        if item.is_missing and row is not None and row.has_bytes and not is_gone:
+            decision = _UPLOADED_AND_MISSING
+        else:
+            decision = decide(
+                row,
+                item.identity,
+                checksum=self._checksum,
+                retry_failed=self._retry_failed,
+                is_gone=is_gone,
+            )
         if decision.action == "done" and row is not None and row.run == self._owner.run:
             return Planned(item, row, attrs.evolve(decision, reason=_SETTLED.reason), is_settled=True)
         return Planned(item, row, decision)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from imgwire_async.batch.items import BatchItem, Source
+from imgwire_async.batch.items import BatchItem, Skip, Source
 from imgwire_async.batch.sources.base import Files
 from imgwire_async.batch.sources.folder import Folder, folder
 from imgwire_async.batch.sources.iterable import IterableSource
@@ -19,7 +19,7 @@ from imgwire_async.uploads.upload_run import require_many_files
 __all__ = ["BatchFiles", "Files", "Folder", "as_source", "folder"]
 
 _Item: TypeAlias = str | os.PathLike[str] | UploadItem | BatchItem
-BatchFiles: TypeAlias = str | os.PathLike[str] | Files | Iterable[_Item] | AsyncIterable[_Item]
+BatchFiles: TypeAlias = str | os.PathLike[str] | Files | Iterable[_Item] | AsyncIterable[_Item | Skip]
 """What a batch run uploads: the path of a folder, a source, or an iterable of paths and items."""
 
 
