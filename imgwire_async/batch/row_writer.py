@@ -75,6 +75,12 @@ class RowWriter(Generic[T]):
         if future is not None:
             await asyncio.shield(future)
 
+    async def wait_until_written(self) -> None:
+        """Wait until the rows so far are on the disk. Later rows may follow meanwhile."""
+        group = self._waiting if self._waiting.rows else self._writing
+        if group is not None:
+            await asyncio.shield(group.future)
+
     async def drain(self) -> None:
         """Wait until all rows are on the disk. Raises the error of the journal."""
         while not self.is_idle:

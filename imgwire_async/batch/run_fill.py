@@ -94,6 +94,8 @@ class Filler:
             raise
         except Exception as error:  # noqa: BLE001  # raised at the end of the run
             return error
+        # Both read the rows of earlier runs, which this run may have replaced by skips a moment ago.
+        await self.rows.wait_until_written()
         await disk_work.run(self.journal.forget_skips, self.owner, self.options.shard)
         await fail_missing(self.journal, self.owner, self.options.shard, time.time())
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -211,12 +212,15 @@ async def test_bytes_and_paths_of_an_iterable_are_uploaded_once(
     assert len(emulator.images) == 3
 
 
-def test_the_blocking_batch_takes_the_same_sources(emulator: Emulator, folder: Path) -> None:
+async def test_the_blocking_batch_takes_the_same_sources(emulator: Emulator, folder: Path) -> None:
     photos = write_gifs(folder / "photos", 3)
-    with (
-        ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client,
-        Batch(client, folder / "j") as batch,
-    ):
-        assert len([*batch.upload(folder_source(photos, exclude="0000*"))]) == 2
-        assert len([*batch.upload(str(photos))]) == 1
-        assert len([*batch.upload(path for path in photos.iterdir())]) == 3
+
+    def upload() -> list[int]:
+        with (
+            ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client,
+            Batch(client, folder / "j") as batch,
+        ):
+            files = [folder_source(photos, exclude="0000*"), str(photos), (path for path in photos.iterdir())]
+            return [len([*batch.upload(source)]) for source in files]
+
+    assert await asyncio.to_thread(upload) == [2, 1, 3]
