@@ -19,7 +19,7 @@ from imgwire_async.batch.row_writer import RowWriter
 from imgwire_async.batch.run_feed import Feed
 from imgwire_async.batch.run_outcome import error_texts
 from imgwire_async.batch.run_results import Finished, Note, Results
-from imgwire_async.batch.run_rows import KeySource, first_row
+from imgwire_async.batch.run_rows import KeySource, first_row, record_with_possible_bytes
 from imgwire_async.batch.run_waits import Waits
 from imgwire_async.batch.run_work import Work
 from imgwire_async.batch.settle import Settled, fail_missing
@@ -146,7 +146,8 @@ class Filler:
         keys = [work.row.idempotency_key for work in lot]
         found = await self.settled.find([key for key in keys if key is not None])
         for work in lot:
-            work.found_id = found.get(work.row.idempotency_key or "")
+            known = record_with_possible_bytes(work.before, work.entry)
+            work.found_id = found.get(work.row.idempotency_key or "", known)
         self._starting = lot
         await self.rows.write_all([work.row for work in lot])
         self._starting = ()

@@ -103,6 +103,17 @@ def row_of_next_generation(row: JournalRow, entry: Entry, item: UploadItem, keys
     return records.next_generation(row, keys.derive(entry, item, row.generation + 1))
 
 
+def record_with_possible_bytes(row: JournalRow | None, entry: Entry) -> str | None:
+    """Return the id of the record of a failed file that may have got the bytes, although that was not seen.
+
+    The service may not return this record for its key again, so the record has to be retrieved before the
+    file is sent once more.
+    """
+    if row is None or row.status != "failed" or row.error_type in FINAL_ERRORS | _ERRORS_WITHOUT_BYTES:
+        return None
+    return row.image_id if compare(row.identity, entry.identity) is Comparison.SAME else None
+
+
 def _key(
     row: JournalRow | None, entry: Entry, item: UploadItem, keys: KeySource, *, is_gone: bool
 ) -> tuple[str, int]:

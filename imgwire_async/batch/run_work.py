@@ -38,7 +38,8 @@ class Work:
         item: The file with the arguments of the upload.
         row: The newest row of the file.
         before: The row of an earlier run, if there is one.
-        found_id: The id of a record of a lost journal, which has the bytes of the file.
+        found_id: The id of a record that has, or may have, the bytes of the file: of a lost journal, or of an
+            upload that failed.
         upload: The upload in progress, or the last one.
         error: The error of the last upload, if the file is uploaded again at the end of the run.
         failures: The number of uploads in this run that failed for a transient reason.
@@ -209,10 +210,9 @@ class Uploads:
 
 
 class Adoption(Upload):
-    """The upload of a file whose bytes the service may have, in a record that is known.
+    """The upload of a file whose bytes the service has or may have, in a record with a known id.
 
-    The list of images has shown the record, or an earlier upload in this run has created it. If the record
-    has no bytes, the file is uploaded.
+    If the record has no bytes, the file is uploaded.
     """
 
     def __init__(
