@@ -1,7 +1,10 @@
-"""Walk through many files of a finished run in a process of its own.
+"""Walk through many files of a finished run, or plan them, in a process of its own.
 
-It prints the seconds of the processor and the bytes of memory. `write` creates the journal, and `folder` a
-folder with the files. `python -m batch.walked walk JOURNAL 1000000` measures without real files.
+It prints the seconds of the processor and the bytes of memory. Call it with these arguments:
+
+* `folder FOLDER COUNT` creates a folder `photos` with files that need little memory
+* `write JOURNAL COUNT [FOLDER/photos]` creates the journal of a finished run
+* `walk JOURNAL COUNT [FOLDER/photos]` and `plan` measure, without a folder with files that do not exist
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from batch.journals import begin, row
-from batch.planned import key_of, memory
 from imgwire_async.batch.items import Entry, Identity, Skip
 from imgwire_async.batch.journal import Journal, open_journal
 from imgwire_async.batch.journal_schema import PUT, values_of
@@ -28,6 +30,16 @@ from imgwire_async.uploads.item import UploadItem
 
 SIZE = 100_000
 MTIME_NS = 1_700_000_000_000_000_000
+
+
+def memory() -> int:
+    """Return the maximum memory of this process in bytes."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def key_of(number: int) -> str:
+    return f"2024/{number // 1_000:06}/IMG_{number:08}.jpg"
 
 
 class FilesOfNumbers(ChunkedSource):
