@@ -40,6 +40,7 @@ from imgwire_async.batch.run_results import Results
 from imgwire_async.batch.run_waits import Waits
 from imgwire_async.batch.service import Service
 from imgwire_async.batch.settle import settle
+from imgwire_async.batch.source_names import compare_sources
 from imgwire_async.batch.verify import IsGone, find_gone
 from imgwire_async.models import Image
 from imgwire_async.threads import CANCEL_GRACE, consume_exception
@@ -251,6 +252,8 @@ class BatchRun:
         if self.destination is None:
             self.destination = await open_destination(service, journal)
         owner = await disk_work.run(journal.begin_run, self.destination, self._source.name)
+        # First, so that the rows of a folder that was moved are settled, too.
+        await compare_sources(self._source, journal, owner, shard=options.shard, stop=self._stopping)
         settled = await settle(
             service,
             journal,

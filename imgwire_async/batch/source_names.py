@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import Mapping, Sequence
 
-from imgwire_async import disk_work
+from imgwire_async import cancellation, disk_work
 from imgwire_async.batch.items import Entry, Skip, Source
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.records import RowOwner
 from imgwire_async.batch_errors import BatchError
 from imgwire_async.formatting import quoted
+from imgwire_async.threads import CANCEL_GRACE
 
 
 async def compare_sources(
-    source: Source, journal: Journal, owner: RowOwner, *, shard: Shard | None = None
+    source: Source,
+    journal: Journal,
+    owner: RowOwner,
+    *,
+    shard: Shard | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
     """Compare the keys of a source that is new in a journal with those of the other sources.
 
-    So a conflict is found before the first upload. A source that cannot be repeated is compared while the run
-    goes on. Raises `BatchError` for a conflict, or renames the other source if the user has moved it.
+    So a conflict is found before the first request. A source that cannot be repeated is compared while the
+    run goes on. Raises `BatchError` for a conflict, or renames the other source if the user has moved it.
+    Returns early when `stop` is set, and the next run compares again.
     """
     if await disk_work.run(_is_compared, journal, owner):
         return
     again = source.again()
     if again is None:
         return
+    stop = asyncio.Event() if stop is None else stop
+    comparing = asyncio.ensure_future(_compare_all(source, again, journal, owner, shard))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([comparing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if comparing.done():
+            comparing.result()
+    finally:
+        for task in (comparing, stopping):
+            task.cancel()
+        try:
+            await cancellation.wait_all([comparing, stopping], timeout=2 * CANCEL_GRACE)
+        finally:
+            closing = asyncio.ensure_future(again.aclose())
+            await cancellation.wait_all([closing], timeout=2 * CANCEL_GRACE)
+
+
+async def _compare_all(
+    source: Source, again: Source, journal: Journal, owner: RowOwner, shard: Shard | None
+) -> None:
     try:
         while items := await _read(again):
-            await disk_work.run(_compare, source, journal, owner, items, shard)
+            keys = [item.key for item in items if shard is None or item.key in shard]
+            await disk_work.run(_compare, source, journal, owner, keys)
     except _UnreadableError:
         return
-    finally:
-        with contextlib.suppress(Exception):
-            await again.aclose()
     await disk_work.run(journal.mark_compared, owner)
 
 
@@ -59,10 +84,7 @@ def _is_compared(journal: Journal, owner: RowOwner) -> bool:
     return False
 
 
-def _compare(
-    source: Source, journal: Journal, owner: RowOwner, items: Sequence[Entry | Skip], shard: Shard | None
-) -> None:
-    keys = [item.key for item in items if shard is None or item.key in shard]
+def _compare(source: Source, journal: Journal, owner: RowOwner, keys: Sequence[str]) -> None:
     resolve(source, journal, journal.other_sources(owner, keys))
 
 

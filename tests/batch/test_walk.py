@@ -17,6 +17,7 @@ from imgwire_async.batch.items import Entry, Identity, Skip
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard, shard_of
 from imgwire_async.batch.records import RowOwner
+from imgwire_async.batch.source_names import compare_sources
 from imgwire_async.batch.walk import Walk
 from imgwire_async.batch_errors import BatchError, JournalError
 
@@ -178,6 +179,33 @@ async def test_a_folder_that_was_moved_keeps_its_files(journal: Journal, owner: 
     assert [file.entry.key for file in await walk_all(walk)] == ["new.jpg"]
     assert walk.done_before == 1
     assert [*journal.sources().values()] == ["/moved"]
+
+
+async def test_an_error_of_a_new_folder_comes_after_the_files_before(
+    journal: Journal, owner: RowOwner
+) -> None:
+    other = begin(journal, "/other")
+    error = OSError("the disk is gone")
+    source = FolderSource([entry("b.jpg"), error], name="/other")
+    walk = Walk(source, journal, other)
+    assert [file.entry.key for file in await anext(walk)] == ["b.jpg"]
+    with pytest.raises(OSError, match="the disk is gone"):
+        await anext(walk)
+    await walk.aclose()
+    assert not journal.is_compared(other)
+
+
+async def test_stop_ends_a_comparison_that_hangs(journal: Journal, owner: RowOwner) -> None:
+    other = begin(journal, "/other")
+    stop = asyncio.Event()
+    source = FolderSource([entry("b.jpg"), forever], name="/other")
+    comparing = asyncio.ensure_future(compare_sources(source, journal, other, stop=stop))
+    done, _ = await asyncio.wait([comparing], timeout=0.05)
+    assert not done
+    stop.set()
+    async with asyncio.timeout(10):
+        await comparing
+    assert not journal.is_compared(other)
 
 
 # --- slow sources, and the end ------------------------------------------------------------------------------
