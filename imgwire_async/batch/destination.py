@@ -19,14 +19,15 @@ from imgwire_async.models import Image
 # How many images of a destination are retrieved to find out whether an API key belongs to its environment.
 # More than one, because the user may have deleted an image.
 _MAX_CHECKS = 3
-_WITH_IMAGES: tuple[RowStatus, ...] = ("done", "stored")
+# Rows of these statuses may have an id, the most certain ones first.
+_WITH_IDS: tuple[RowStatus, ...] = ("done", "stored", "started", "failed")
 
 
 async def open_destination(service: Service, journal: Journal) -> Destination:
     """Return the destination of a run, and write to the journal that the run uses it.
 
-    If the environment is not known and the API key is another one, images that the journal calls done are
-    retrieved. If the service does not find them, the key belongs to another environment. Then this raises
+    If the environment is not known and the API key is another one, some images of the journal are retrieved.
+    If the service does not find them, the key belongs to another environment. Then this raises
     `JournalError`.
     """
     base_url, environment_id = service.base_url, service.environment_id
@@ -69,9 +70,10 @@ def _candidates(journal: Journal, base_url: str, environment_id: str | None) -> 
 
 
 def _some_image_ids(journal: Journal, destination: int) -> list[str]:
-    for status in _WITH_IMAGES:
+    for status in _WITH_IDS:
         with contextlib.closing(journal.rows(destination, status)) as rows:
-            found = [row.image_id for row in itertools.islice(rows, _MAX_CHECKS) if row.image_id is not None]
+            ids = (row.image_id for row in rows if row.image_id is not None)
+            found = [*itertools.islice(ids, _MAX_CHECKS)]
         if found:
             return found
     return []

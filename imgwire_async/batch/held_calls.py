@@ -64,7 +64,8 @@ class HeldCalls:
             # Another task may have waited until the service was available again.
             if failures > 1 or self._responses == responses:
                 self._hold(error)
-                await asyncio.sleep(HoldState(failed_probes=failures - 1).delay(random.random()))
+                delay = HoldState(failed_probes=failures - 1).delay(random.random())
+                await asyncio.sleep(max(delay, getattr(error, "retry_after", None) or 0.0))
             try:
                 return await self._send(send)
             except ImgwireError as again:

@@ -263,6 +263,8 @@ class BatchRun:
             shard=options.shard,
             reconcile=options.reconcile,
             wait=options.wait is not None,
+            with_failed=options.retry_failed is not False,
+            is_moved=self._source.is_moved,
             on_held=self._on_held,
         )
         self._stack.push_async_callback(settled.aclose)
@@ -291,6 +293,7 @@ class BatchRun:
             owner,
             self._options.shard,
             stop=self._stopping,
+            is_moved=self._source.is_moved,
             on_held=self._on_held,
         )
 

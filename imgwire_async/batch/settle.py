@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeAlias
 
@@ -26,7 +27,7 @@ from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import KEY_PREFIX, Shard
 from imgwire_async.batch.list_walk import walk_images
 from imgwire_async.batch.options import Reconcile
-from imgwire_async.batch.records import JournalRow, RowOwner
+from imgwire_async.batch.records import JournalRow, RowOwner, RowStatus
 from imgwire_async.batch.service import Service
 from imgwire_async.errors import (
     APIStatusError,
@@ -94,6 +95,8 @@ async def settle(
     shard: Shard | None = None,
     reconcile: Reconcile = True,
     wait: bool = False,
+    with_failed: bool = True,
+    is_moved: bool = False,
     on_held: OnHeld | None = None,
 ) -> Settled:
     """Find out for all rows in doubt whether the service has the bytes of their files.
@@ -111,15 +114,20 @@ async def settle(
         reconcile: Whether to search the list of images for rows without an id. `"all"` also keeps the records
             of a lost journal for `Settled.find`.
         wait: Whether the run waits until images are READY.
+        with_failed: Whether the run uploads files again that have failed. Their bytes may have arrived.
+        is_moved: Whether rows of other sources may belong to this one, because the user has moved it.
         on_held: Called when the service is not available, and when it is available again.
 
     Returns:
         The adopted records, and the number of rows that may be uploaded twice.
     """
     found = FoundRecords() if reconcile == "all" else None
+    rows = functools.partial(
+        _rows_in_doubt, journal, owner, shard, with_failed=with_failed, any_source=is_moved
+    )
     settling = _Settling(service, journal, owner, report, found, wait=wait, on_held=on_held)
     try:
-        await run_until(stop, settling.run(shard, reconcile))
+        await run_until(stop, settling.run(rows, reconcile))
     except BaseException:
         if found is not None:
             await disk_work.run_cleanup(found.close)
@@ -181,8 +189,8 @@ class _Settling:
         self._final_at: dict[str, float] = {}
         self._now = asyncio.get_running_loop().time
 
-    async def run(self, shard: Shard | None, reconcile: Reconcile) -> None:
-        rows = await disk_work.run(_rows_in_doubt, self._journal, self._owner, shard)
+    async def run(self, read_rows: Callable[[], list[JournalRow]], reconcile: Reconcile) -> None:
+        rows = await disk_work.run(read_rows)
         self._doubts = {row.key: Doubt(row) for row in rows}
         self._total = len(rows)
         self._report_left()
@@ -227,7 +235,7 @@ class _Settling:
             seconds = doubts.seconds_until_final(
                 image, doubt.row, stall=stall, server_time=server_time, now=time.time()
             )
-            self._final_at[image_id] = self._now() + seconds
+            self._final_at[image_id] = self._now() + seconds if seconds > 0 else _FINAL
 
     async def _send(self, image_id: str) -> tuple[Image, datetime | None]:
         """Retrieve a record, and return it with the time of the server."""
@@ -338,14 +346,17 @@ class _Settling:
         self._report(len(self._doubts), self._total)
 
 
-def _rows_in_doubt(journal: Journal, owner: RowOwner, shard: Shard | None) -> list[JournalRow]:
+def _rows_in_doubt(
+    journal: Journal, owner: RowOwner, shard: Shard | None, *, with_failed: bool, any_source: bool
+) -> list[JournalRow]:
+    statuses: tuple[RowStatus, ...] = ("started", "failed") if with_failed else ("started",)
     rows: list[JournalRow] = []
-    for status in ("started", "failed"):
+    for status in statuses:
         with contextlib.closing(journal.rows(owner.destination, status)) as candidates:
             rows += [
                 row
                 for row in candidates
-                if row.source == owner.source
+                if (any_source or row.source == owner.source)
                 and (shard is None or row.key in shard)
                 and doubts.is_in_doubt(row)
             ]
@@ -361,6 +372,9 @@ def _is_of_a_batch(image: Image) -> bool:
 def _parse_date(text: str | None) -> datetime | None:
     """Return the time of a `Date` header, None if it is missing or invalid."""
     try:
-        return None if text is None else parsedate_to_datetime(text)
+        time_of_server = None if text is None else parsedate_to_datetime(text)
     except ValueError:
         return None
+    if time_of_server is not None and time_of_server.tzinfo is None:
+        return time_of_server.replace(tzinfo=UTC)
+    return time_of_server

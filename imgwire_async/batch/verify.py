@@ -43,6 +43,7 @@ async def find_gone(
     shard: Shard | None = None,
     *,
     stop: asyncio.Event,
+    is_moved: bool = False,
     on_held: OnHeld | None = None,
 ) -> IsGone:
     """Return a function that says whether the image of a row no longer exists at the service.
@@ -50,8 +51,10 @@ async def find_gone(
     The images of the list exist. An image that the list does not show is retrieved by its id, and only the
     status 404 means that it is gone. If a walk through the list needs more requests than retrieving all
     images, the list is not read. After `stop`, images that were not checked count as existing.
+
+    With `is_moved`, rows of other sources may belong to this one, because the user has moved it.
     """
-    checking = _Checking(service, journal, owner, shard, on_held)
+    checking = _Checking(service, journal, owner, shard, any_source=is_moved, on_held=on_held)
     await run_until(stop, checking.run())
     gone = frozenset(checking.gone)
     return lambda row: row.image_id in gone
@@ -74,6 +77,8 @@ class _Checking:
         journal: Journal,
         owner: RowOwner,
         shard: Shard | None,
+        *,
+        any_source: bool,
         on_held: OnHeld | None,
     ) -> None:
         # Few images are gone, so their ids fit into memory.
@@ -82,6 +87,7 @@ class _Checking:
         self._journal = journal
         self._owner = owner
         self._shard = shard
+        self._any_source = any_source
         self._limit = service.shared.config.max_connections
         self._calls = HeldCalls(lambda: service.images.list(limit=1), on_held)
 
@@ -127,8 +133,9 @@ class _Checking:
     def _image_ids(self) -> Generator[str, None, None]:
         for status in ("done", "stored"):
             for row in self._journal.rows(self._owner.destination, status):
-                is_own = row.source == self._owner.source and (self._shard is None or row.key in self._shard)
-                if is_own and row.image_id is not None:
+                is_own = self._any_source or row.source == self._owner.source
+                is_in_shard = self._shard is None or row.key in self._shard
+                if is_own and is_in_shard and row.image_id is not None:
                     yield row.image_id
 
     async def _check(self, image_id: str) -> None:

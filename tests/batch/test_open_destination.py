@@ -116,6 +116,19 @@ async def test_the_environment_that_was_never_noted_is_checked_before_a_second_r
             assert (await destination(journal, emulator, environment_id="e9")).number == 2
 
 
+@pytest.mark.parametrize("status", ["started", "failed"])
+async def test_records_without_bytes_show_the_environment_too(folder: Path, status: str) -> None:
+    async with Emulator() as emulator:
+        with opened(folder / "a.journal") as journal:
+            await destination(journal, emulator)
+            journal.put_blocking([row(status, key="0", image_id=None), row(status, image_id=UNKNOWN)])
+            with pytest.raises(JournalError, match="another environment"):
+                await destination(journal, emulator, key=emulator.client_key)
+            (image_id,) = await upload(emulator)
+            journal.put_blocking([row(status, image_id=image_id)])
+            assert (await destination(journal, emulator, key=emulator.client_key)).number == 1
+
+
 async def test_a_destination_without_images_is_used_without_a_check(folder: Path) -> None:
     async with Emulator() as emulator:
         with opened(folder / "a.journal") as journal:

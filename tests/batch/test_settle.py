@@ -127,6 +127,7 @@ async def test_an_old_record_is_not_waited_for(folder: Path) -> None:
         run.emulator.clock.advance(LONG_AGO)
         settled = await run.settle()
         assert (settled.images, settled.unsure, run.row("a").image_id) == ({}, 0, upload.image.id)
+        assert requests(run, f"GET .*/{upload.image.id}") == 1
 
 
 # --- records of one file ------------------------------------------------------------------------------------
@@ -298,6 +299,20 @@ async def test_only_rows_of_the_shard_are_settled(folder: Path) -> None:
             run.doubt(name, await run.create(name))
         settled = await run.settle(shard=shard)
         assert settled.images.keys() == {name for name in names if name in shard} != {*names}
+
+
+async def test_rows_of_other_sources_are_settled_only_if_the_user_has_moved_the_source(folder: Path) -> None:
+    async with scene(folder) as run:
+        run.doubt("a", await run.create("a"), source=9)
+        assert (await run.settle()).images == {}
+        assert (await run.settle(is_moved=True)).images.keys() == {"a"}
+
+
+async def test_failed_files_are_settled_only_if_the_run_retries_them(folder: Path) -> None:
+    async with scene(folder) as run:
+        run.doubt("a", await run.create("a"), status="failed", error_type="UploadStalledError")
+        assert (await run.settle(with_failed=False)).images == {}
+        assert (await run.settle()).images.keys() == {"a"}
 
 
 # --- files that no longer exist -----------------------------------------------------------------------------
