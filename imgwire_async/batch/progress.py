@@ -66,6 +66,9 @@ class Display:
         self._must_end.set()
         if self._has_ended is not None:
             await wait_all([self._has_ended], timeout=_END_TIMEOUT)
+            if self._has_ended.done() and self._thread is not None:
+                # The thread has nothing left to do.
+                self._thread.join(_END_TIMEOUT)
         atexit.unregister(self._end_at_exit)
 
     def _end_at_exit(self) -> None:

@@ -120,7 +120,7 @@ async def test_no_more_than_max_checks_requests_run_at_the_same_time() -> None:
             image = await client.images.upload(png())
             for index in range(40):
                 waiting.add(image.id, index, check_now=True)
-            await take(waiting, 30)
+            await take(waiting, 40)
     assert highest == 3
 
 
