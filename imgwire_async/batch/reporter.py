@@ -79,7 +79,7 @@ class RunStatus:
         doubts_left: The number of files of interrupted runs whose outcome is not known yet.
         doubts: The number of such files at the beginning.
         held: Why the run is held, None if it is not.
-        waiting: The number of images that are stored and not ready yet.
+        waiting: The number of images that this run has stored and that are not ready yet.
         has_ended: Whether the run has ended.
     """
 
@@ -118,7 +118,7 @@ class Reporter:
         self._started_at = clock()
         self._ended_at: float | None = None
         self._found = self._skipped = self._uploaded = self._done_before = self._failed = 0
-        self._unsure = self._bytes_sent = self._concurrency = self._waiting = 0
+        self._unsure = self._bytes_sent = self._concurrency = self._ready = 0
         self._doubts = (0, 0)
         self._held: str | None = None
         self._counted = False
@@ -169,6 +169,7 @@ class Reporter:
         With `stored_before`, an earlier run has uploaded it, so `uploaded` was not called.
         """
         self._done_before += stored_before
+        self._ready += not stored_before
         if self._events is not None:
             self._events.emit(BatchEvent("done", key, image_id=image_id))
 
@@ -209,10 +210,6 @@ class Reporter:
     def unsure(self, count: int) -> None:
         """Note that `count` more files may be uploaded twice."""
         self._unsure += count
-
-    def waiting(self, count: int) -> None:
-        """Note how many stored images are not ready yet."""
-        self._waiting = count
 
     def add_bytes(self, count: int) -> None:
         """Note that `count` more bytes were sent. A negative number takes back those of a failed attempt."""
@@ -285,4 +282,6 @@ class Reporter:
     def status(self) -> RunStatus:
         """Return what a display shows. Any thread may call this method."""
         left, total = self._doubts
-        return RunStatus(self.summary(), left, total, self._held, self._waiting, self._ended_at is not None)
+        summary = self.summary()
+        waiting = max(0, summary.uploaded - self._ready)
+        return RunStatus(summary, left, total, self._held, waiting, self._ended_at is not None)

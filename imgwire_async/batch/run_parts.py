@@ -152,8 +152,6 @@ def make_parts(inputs: RunInputs) -> RunParts:
     def on_window() -> None:
         # The caller may have taken events meanwhile.
         feed.wake()
-        if waits is not None:
-            reporter.waiting(len(waits))
 
     meter = Meter(
         throughput,

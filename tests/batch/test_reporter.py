@@ -109,9 +109,13 @@ def test_the_status_tells_what_a_run_waits_for() -> None:
     reporter = Reporter()
     reporter.doubt(3, 8)
     reporter.held("no connection")
-    reporter.waiting(5)
+    for key in "abcdefgh":
+        reporter.uploaded(key, "img", 1, 1)
+    reporter.done("a", "img")
+    reporter.done("of an earlier run", "img", stored_before=True)
+    reporter.failed("b", FAILURE, 1, was_uploaded=True)
     status = reporter.status()
-    assert (status.doubts_left, status.doubts, status.held, status.waiting) == (3, 8, "no connection", 5)
+    assert (status.doubts_left, status.doubts, status.held, status.waiting) == (3, 8, "no connection", 6)
     reporter.resumed()
     assert reporter.status().held is None
 
