@@ -25,7 +25,14 @@ SNAPSHOT = Path(__file__).parents[1] / "data" / "public_api.txt"
 NAME = "imgwire_async"
 # Every module that users import by name. Integrations for one framework are missing here, because their
 # signatures depend on the version of the framework.
-MODULES = [NAME, f"{NAME}.urls", f"{NAME}.emulator", f"{NAME}.integrations.http", f"{NAME}.otel"]
+MODULES = [
+    NAME,
+    f"{NAME}.batch",
+    f"{NAME}.urls",
+    f"{NAME}.emulator",
+    f"{NAME}.integrations.http",
+    f"{NAME}.otel",
+]
 
 
 def described() -> str:

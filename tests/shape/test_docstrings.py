@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import imgwire_async
-from imgwire_async import emulator
+from imgwire_async import batch, emulator
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.faults import Faults
 from imgwire_async.resources.cors_origins import AsyncCorsOrigins
@@ -28,8 +28,9 @@ def public_objects() -> Iterator[tuple[str, Any]]:
     for name in imgwire_async.__all__:
         if name not in WITHOUT_DOCSTRING:
             yield name, getattr(imgwire_async, name)
-    for name in emulator.__all__:
-        yield f"emulator.{name}", getattr(emulator, name)
+    for module in (batch, emulator):
+        for name in module.__all__:
+            yield f"{module.__name__.rpartition('.')[2]}.{name}", getattr(module, name)
     for owner in REACHED_FROM_CLIENTS:
         yield owner.__name__, owner
 

@@ -39,6 +39,18 @@ def test_creating_a_client_loads_no_http_library() -> None:
     assert not {"aiohttp", "cattrs", "yarl"} & loaded_by(code)
 
 
+def test_importing_the_package_of_batches_loads_no_other_module_of_it() -> None:
+    loaded = loaded_by("import imgwire_async.batch")
+    ours = {name for name in loaded if name.startswith("imgwire_async.")}
+    assert (ours, HEAVY & loaded) == ({"imgwire_async.batch"}, set())
+
+
+def test_a_batch_loads_no_http_library_before_its_first_request() -> None:
+    code = "import imgwire_async, imgwire_async.batch\n"
+    code += "imgwire_async.batch.AsyncBatch(imgwire_async.AsyncImgwireClient('sk_test'), 'journal')"
+    assert not {"aiohttp", "pyarrow", "rich", "yarl"} & loaded_by(code)
+
+
 def test_importing_the_emulator_loads_no_module_of_the_client() -> None:
     ours = {name for name in loaded_by("import imgwire_async.emulator") if name.startswith("imgwire_async.")}
     assert {name.split(".")[1] for name in ours} == {"emulator"}

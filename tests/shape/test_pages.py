@@ -135,6 +135,7 @@ def error_tree() -> dict[str, int]:
 
 
 SEPARATE_MODULES = [
+    "batch",
     "emulator",
     "otel",
     *(f"integrations.{path.stem}" for path in PACKAGE.glob("integrations/[a-z]*.py")),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import imgwire_async
-from imgwire_async import emulator, models, urls
+from imgwire_async import batch, emulator, models, urls
 from imgwire_async.emulator.clock import Clock
 from imgwire_async.emulator.faults import Faults
 from imgwire_async.integrations import http
@@ -48,6 +48,11 @@ MADE_BY_THE_SDK = (
     imgwire_async.RetryEvent,
     imgwire_async.UploadProgress,
     imgwire_async.UploadResult,
+    batch.BatchEvent,
+    batch.BatchRecord,
+    batch.BatchResult,
+    batch.BatchSummary,
+    batch.PlannedFile,
     emulator.PlannedFault,
     emulator.RequestRecord,
     Clock,
@@ -59,7 +64,7 @@ MADE_BY_THE_SDK = (
 def public_objects() -> Iterator[tuple[str, Any]]:
     """Yield each public function and class with its name."""
     known = set[str]()
-    for module in (imgwire_async, urls, emulator, http):
+    for module in (imgwire_async, batch, urls, emulator, http):
         names, known = set(module.__all__) - known, known | set(module.__all__)
         prefix = module.__name__.removeprefix(PACKAGE).lstrip(".")
         yield from described(prefix, module, sorted(names))
