@@ -151,6 +151,9 @@ class Collector:
     def _finish(self, work: Work, verdict: Verdict, image: Image | None) -> None:
         row = verdict.row
         assert row is not None
+        # The hooks of the upload refer to the file. Without this cycle, the upload and the bytes that it has
+        # read are released now, and not by the garbage collector much later.
+        work.upload = None
         uploaded = None
         if row.has_bytes and not work.was_uploaded and not work.is_resumed:
             uploaded = _uploaded(work)

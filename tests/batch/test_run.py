@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from imgwire_async import (
 from imgwire_async.batch.items import BatchItem
 from imgwire_async.batch.options import FailureLimit
 from imgwire_async.batch_errors import BatchStoppedError
+from imgwire_async.uploads.upload import Upload
 
 from .runs import Site, picture, rows_of, site
 
@@ -66,6 +68,20 @@ async def test_a_second_run_sends_no_request(here: Site) -> None:
     assert len(here.emulator.requests) == before
     summary = here.reporter.summary()
     assert (summary.found, summary.uploaded, summary.done_before, summary.left) == (20, 0, 20, 0)
+
+
+async def test_uploads_that_have_ended_are_released_without_the_garbage_collector(here: Site) -> None:
+    here.add_many(40)
+    gc.collect()
+    gc.disable()
+    try:
+        results = await here.upload()
+        # They hold the first bytes of their files.
+        alive = sum(isinstance(thing, Upload) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert len(results) == 40
+    assert alive <= 4
 
 
 async def test_a_result_names_the_file_and_its_image(here: Site) -> None:
