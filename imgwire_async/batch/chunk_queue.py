@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
+
+from imgwire_async.batch.items import MAX_BYTES
 
 T = TypeVar("T")
 
@@ -16,11 +18,14 @@ class ChunkQueue(Generic[T]):
     """A queue that belongs to one event loop, with one task that takes items.
 
     The task takes all items that are there, up to `CHUNK`, and never waits for more. So chunks are large if
-    the items come fast, and small if they come slowly.
+    the items come fast, and small if they come slowly. `size_of` returns the bytes that an item keeps in
+    memory. The queue is full with `capacity` items, or with `MAX_BYTES` bytes.
     """
 
-    def __init__(self, capacity: int = 2 * CHUNK) -> None:
+    def __init__(self, size_of: Callable[[T], int], capacity: int = 2 * CHUNK) -> None:
+        self._size_of = size_of
         self._capacity = capacity
+        self._bytes = 0
         self._items: deque[T] = deque()
         self._error: BaseException | None = None
         self._is_over = False
@@ -29,13 +34,14 @@ class ChunkQueue(Generic[T]):
         self._has_room.set()
 
     async def put_all(self, items: Iterable[T]) -> None:
-        """Add items, then wait until the queue has room."""
-        self._items.extend(items)
-        if self._items:
+        """Add items. Wait after each one that makes the queue full."""
+        for item in items:
+            self._items.append(item)
+            self._bytes += self._size_of(item)
             self._has_items.set()
-        while self._is_full and not self._is_over:
-            self._has_room.clear()
-            await self._has_room.wait()
+            while self._is_full and not self._is_over:
+                self._has_room.clear()
+                await self._has_room.wait()
 
     def end(self, error: BaseException | None = None) -> None:
         """Add no more items. The reader gets the items before it, and then `error`, if it is given."""
@@ -54,7 +60,13 @@ class ChunkQueue(Generic[T]):
                 return []
             self._has_items.clear()
             await self._has_items.wait()
-        items = [self._items.popleft() for _ in range(min(CHUNK, len(self._items)))]
+        items: list[T] = []
+        size = 0
+        while self._items and len(items) < CHUNK and size < MAX_BYTES:
+            item = self._items.popleft()
+            size += self._size_of(item)
+            items.append(item)
+        self._bytes -= size
         if not self._is_full:
             self._has_room.set()
         return items
@@ -62,4 +74,4 @@ class ChunkQueue(Generic[T]):
     @property
     def _is_full(self) -> bool:
         """Whether the next items have to wait."""
-        return len(self._items) >= self._capacity
+        return len(self._items) >= self._capacity or self._bytes >= MAX_BYTES

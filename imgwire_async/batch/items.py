@@ -91,6 +91,24 @@ class Skip:
     reason: str
 
 
+# Queues of files contain at most about so many bytes, besides the number of files.
+MAX_BYTES = 16 * 2**20
+
+
+def bytes_in_memory(item: Entry | Skip) -> int:
+    """Return the number of bytes that an item keeps in memory, because its file is not on disk."""
+    if isinstance(item, Skip):
+        return 0
+    file = item.item.file
+    if isinstance(file, str):
+        return 0
+    if isinstance(file, bytes | bytearray):
+        return len(file)
+    # Views and arrays have this attribute.
+    size: object = getattr(file, "nbytes", 0)
+    return size if isinstance(size, int) else 0
+
+
 class Source(Protocol):
     """A source of files. Only one task iterates over it, and closes it with `aclose` at the end.
 

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
+from imgwire_async.batch.items import MAX_BYTES, bytes_in_memory
 from imgwire_async.batch.run_gate import Gate
 from imgwire_async.batch.run_work import Work
 
@@ -23,6 +24,8 @@ class Feed:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._ready: deque[Work] = deque()
+        # The bytes of these files that are in memory.
+        self._bytes = 0
         self._changed = asyncio.Event()
         self._drained = asyncio.Event()
         self.in_flight: int = 0
@@ -47,9 +50,10 @@ class Feed:
 
     def _begin(self) -> Work:
         work = self._ready.popleft()
+        self._bytes -= bytes_in_memory(work.entry)
         work.is_probe = self._gate.begin()
         self.in_flight += 1
-        if len(self._ready) < _LOW:
+        if self._has_room:
             self._drained.set()
         return work
 
@@ -69,7 +73,9 @@ class Feed:
 
     def add(self, works: Iterable[Work]) -> None:
         """Add files whose rows are on the disk."""
-        self._ready.extend(works)
+        for work in works:
+            self._ready.append(work)
+            self._bytes += bytes_in_memory(work.entry)
         self._changed.set()
 
     def end(self) -> None:
@@ -94,8 +100,12 @@ class Feed:
 
     async def wait_for_room(self) -> None:
         """Wait until few files are ready, or the run has stopped."""
-        while len(self._ready) >= _LOW and not self.is_stopped:
+        while not self._has_room and not self.is_stopped:
             await self._wait_until_drained()
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._ready) < _LOW and self._bytes < MAX_BYTES
 
     async def wait_until_idle(self) -> None:
         """Wait until no file is ready or in flight, or the run has stopped."""
@@ -110,4 +120,5 @@ class Feed:
         """Remove and return the files that did not begin."""
         left = [*self._ready]
         self._ready.clear()
+        self._bytes = 0
         return left

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from imgwire_async import cancellation, disk_work
 from imgwire_async.batch import source_names
 from imgwire_async.batch.chunk_queue import ChunkQueue
 from imgwire_async.batch.hashing import hash_file
-from imgwire_async.batch.items import Entry, Skip, Source
+from imgwire_async.batch.items import Entry, Skip, Source, bytes_in_memory
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.plan import Decision, RetryFailed, decide
@@ -28,6 +29,8 @@ from imgwire_async.threads import CANCEL_GRACE, consume_exception
 
 # The maximum number of files that are hashed at the same time.
 _HASHES = 4
+# The maximum number of writes that are in progress. The journal makes one commit for those that wait.
+_MAX_WRITES = 200
 # Seconds that `aclose` waits for the source.
 _CLOSE_TIMEOUT = 3.0
 # The source may run on the event loop without a pause, so other tasks must run between its items.
@@ -121,10 +124,11 @@ class Walk:
         self._reads_only = reads_only
         self._listener = listener
         self._keys: KeyTable | None = None
-        self._items: ChunkQueue[Entry | Skip] = ChunkQueue()
-        self._planned: ChunkQueue[Planned] = ChunkQueue()
+        self._items: ChunkQueue[Entry | Skip] = ChunkQueue(bytes_in_memory)
+        self._planned: ChunkQueue[Planned] = ChunkQueue(lambda file: bytes_in_memory(file.entry))
         self._tasks: list[asyncio.Task[None]] = []
-        self._update: asyncio.Future[None] | None = None
+        # The writes of rows that are not on the disk yet.
+        self._writes: deque[asyncio.Future[None]] = deque()
         self._is_closed = False
 
     def __aiter__(self) -> AsyncIterator[list[Planned]]:
@@ -188,8 +192,8 @@ class Walk:
         try:
             while items := await self._items.take():
                 await self._plan_items(items)
-            if self._update is not None:
-                await self._update
+            while self._writes:
+                await self._writes.popleft()
             if self._listener is not None and not self._is_closed:
                 self._listener.counted()
         except BaseException as error:
@@ -305,10 +309,11 @@ class Walk:
     async def _write(self, rows: list[JournalRow]) -> None:
         if not rows or self._reads_only:
             return
-        before, self._update = self._update, self._journal.put(rows)
-        self._update.add_done_callback(consume_exception)
-        if before is not None:
-            await before
+        write = self._journal.put(rows)
+        write.add_done_callback(consume_exception)
+        self._writes.append(write)
+        while len(self._writes) > _MAX_WRITES:
+            await self._writes.popleft()
 
     def _count_done_before(self, count: int) -> None:
         self.done_before += count

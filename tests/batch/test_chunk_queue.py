@@ -7,16 +7,21 @@ import asyncio
 import pytest
 
 from imgwire_async.batch.chunk_queue import CHUNK, ChunkQueue
+from imgwire_async.batch.items import MAX_BYTES
+
+
+def no_bytes(_: object) -> int:
+    return 0
 
 
 async def test_take_returns_all_items_that_are_there() -> None:
-    queue: ChunkQueue[int] = ChunkQueue()
+    queue: ChunkQueue[int] = ChunkQueue(no_bytes)
     await queue.put_all(range(CHUNK + 3))
     assert [len(await queue.take()) for _ in range(2)] == [CHUNK, 3]
 
 
 async def test_put_waits_while_the_queue_is_full() -> None:
-    queue: ChunkQueue[int] = ChunkQueue(capacity=2)
+    queue: ChunkQueue[int] = ChunkQueue(no_bytes, capacity=2)
     put = asyncio.ensure_future(queue.put_all([1, 2]))
     done, _ = await asyncio.wait([put], timeout=0.05)
     assert not done
@@ -25,7 +30,7 @@ async def test_put_waits_while_the_queue_is_full() -> None:
 
 
 async def test_a_cancelled_take_loses_nothing() -> None:
-    queue: ChunkQueue[int] = ChunkQueue()
+    queue: ChunkQueue[int] = ChunkQueue(no_bytes)
     taking = asyncio.ensure_future(queue.take())
     await asyncio.sleep(0)
     await queue.put_all([1])
@@ -35,14 +40,14 @@ async def test_a_cancelled_take_loses_nothing() -> None:
 
 
 async def test_the_end_comes_after_the_items_before() -> None:
-    queue: ChunkQueue[int] = ChunkQueue()
+    queue: ChunkQueue[int] = ChunkQueue(no_bytes)
     await queue.put_all([1])
     queue.end()
     assert [await queue.take() for _ in range(3)] == [[1], [], []]
 
 
 async def test_an_error_comes_after_the_items_before() -> None:
-    queue: ChunkQueue[int] = ChunkQueue()
+    queue: ChunkQueue[int] = ChunkQueue(no_bytes)
     await queue.put_all([1])
     queue.end(ValueError("first"))
     queue.end(ValueError("second"))
@@ -52,8 +57,8 @@ async def test_an_error_comes_after_the_items_before() -> None:
 
 
 async def test_the_end_wakes_both_sides() -> None:
-    full: ChunkQueue[int] = ChunkQueue(capacity=1)
-    empty: ChunkQueue[int] = ChunkQueue()
+    full: ChunkQueue[int] = ChunkQueue(no_bytes, capacity=1)
+    empty: ChunkQueue[int] = ChunkQueue(no_bytes)
     put, taking = asyncio.ensure_future(full.put_all([1])), asyncio.ensure_future(empty.take())
     await asyncio.sleep(0)
     full.end()
@@ -61,3 +66,14 @@ async def test_the_end_wakes_both_sides() -> None:
     async with asyncio.timeout(5):
         await put
         assert await taking == []
+
+
+async def test_bytes_in_memory_fill_the_queue() -> None:
+    queue: ChunkQueue[bytes] = ChunkQueue(len)
+    put = asyncio.ensure_future(queue.put_all([bytes(MAX_BYTES // 3)] * 10))
+    taken = 0
+    while taken < 10:
+        items = await queue.take()
+        assert len(items) <= 4
+        taken += len(items)
+    await put

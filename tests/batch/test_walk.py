@@ -13,7 +13,7 @@ import pytest
 from batch.journals import begin, opened, row
 from batch.walks import Counts, FolderSource, ListSource, decisions, entry, forever, walk_all
 from imgwire_async.batch.chunk_queue import CHUNK
-from imgwire_async.batch.items import Entry, Identity, Skip
+from imgwire_async.batch.items import MAX_BYTES, Entry, Identity, Skip
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard, shard_of
 from imgwire_async.batch.records import RowOwner
@@ -227,6 +227,17 @@ async def test_the_source_is_read_only_a_little_ahead(journal: Journal, owner: R
     for _ in range(100):
         await asyncio.sleep(0.001)
     assert source.read_count <= 6 * CHUNK
+    await walk.aclose()
+
+
+async def test_few_files_are_read_ahead_that_are_in_memory(journal: Journal, owner: RowOwner) -> None:
+    data = bytes(2**20)
+    source = ListSource(entry(f"{number:06}", Identity(2**20, sha256="aa"), data) for number in range(1_000))
+    walk = Walk(source, journal, owner)
+    await anext(walk)
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+    assert source.read_count <= 4 * MAX_BYTES // len(data)
     await walk.aclose()
 
 
