@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping  # noqa: F401  # pyright: ignore[reportUnusedImport]  # for annotations of the blocking form
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from worlds import World
 
@@ -35,8 +36,8 @@ def photos(folder: Path) -> Path:
 
 @pytest.fixture
 async def client(emulator: Emulator, world: World) -> AsyncIterator[AsyncImgwireClient]:
-    """Return a client whose runs wait only a second for the bytes of interrupted uploads."""
-    async with world.client_of(emulator, timeout=Timeouts(stall=1)) as client:
+    """Return a client whose runs wait only half a second for the bytes of interrupted uploads."""
+    async with world.client_of(emulator, timeout=Timeouts(stall=0.5)) as client:
         yield client
 
 
@@ -154,14 +155,12 @@ async def test_after_a_break_the_next_upload_may_begin_at_once(open_batch: Open,
 async def test_leaving_the_block_ends_a_run_whose_iterator_was_dropped(
     open_batch: Open, photos: Path, emulator: Emulator
 ) -> None:
-    emulator.faults.add("PUT", "*", stall=60, times=100)
+    stalled = emulator.faults.add("PUT", "*", stall=float("inf"), times=None)
     async with open_batch() as batch:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await anext(batch.upload(photos))
         dropped = batch.upload(photos)
         task = asyncio.ensure_future(anext(dropped))
-        await asyncio.sleep(0.2)
+        while stalled.fired < 1:
+            await asyncio.sleep(0.01)
     with pytest.raises((RuntimeError, StopAsyncIteration), match="with"):
         await task
     await dropped.aclose()
@@ -256,6 +255,53 @@ async def test_an_error_of_the_iterable_is_raised(open_batch: Open, photos: Path
         with pytest.raises(LookupError):
             await uploaded(batch, files())
         assert len(await uploaded(batch, sorted(photos.iterdir()))) >= 7
+
+
+@pytest.mark.world
+async def test_a_cancelled_task_ends_the_run_at_once_and_the_next_run_goes_on(
+    open_batch: Open, photos: Path, emulator: Emulator
+) -> None:
+    stalled = emulator.faults.add("PUT", "*", stall=float("inf"), times=None)
+
+    async def run() -> None:
+        async with open_batch(concurrency=4) as batch:
+            await uploaded(batch, photos)
+
+    task = asyncio.ensure_future(run())
+    while stalled.fired < 4:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await task
+    emulator.faults.clear()
+    async with open_batch() as batch:
+        await uploaded(batch, photos)
+        assert len([*batch.records(status="done")]) == len(ready(emulator)) == 8
+
+
+async def test_a_cancelled_scope_of_anyio_ends_the_run(
+    open_batch: Open, photos: Path, emulator: Emulator
+) -> None:
+    emulator.faults.add("PUT", "*", stall=float("inf"), times=None)
+    with anyio.move_on_after(0.3) as scope:
+        async with open_batch(concurrency=4) as batch:
+            await uploaded(batch, photos)
+    assert scope.cancelled_caught
+    emulator.faults.clear()
+    async with open_batch() as batch:
+        await uploaded(batch, photos)
+    assert len(ready(emulator)) == 8
+
+
+async def test_an_upload_that_is_stopped_before_its_first_file_ends(open_batch: Open, photos: Path) -> None:
+    async with open_batch() as batch:
+        results = batch.upload(photos)
+        first = asyncio.ensure_future(anext(results, None))
+        await asyncio.sleep(0)
+        batch.stop()
+        await first
+        assert len([result async for result in results]) < 8
 
 
 # --- plain methods from anywhere ----------------------------------------------------------------------------

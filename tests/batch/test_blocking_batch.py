@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import threading
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,8 @@ def test_parameters_and_docstrings_are_equal(name: str) -> None:
     assert "Async" not in inspect.signature(other).return_annotation
     assert (other.__module__, other.__qualname__) == ("imgwire_async.blocking_batch", f"Batch.{name}")
     assert not inspect.iscoroutinefunction(other)
+    # Tools that read annotations can evaluate them.
+    assert "return" in typing.get_type_hints(other)
 
 
 def test_the_constructors_have_equal_parameters_and_docstrings() -> None:
