@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import attrs
 
@@ -115,6 +116,17 @@ def seconds_until_final(
     if row.started_at is not None:
         age = min(age, now - row.started_at)
     return stall - min(stall, max(0.0, age))
+
+
+def parse_date(text: str | None) -> datetime | None:
+    """Return the time of a `Date` header, None if it is missing or invalid."""
+    try:
+        time_of_server = None if text is None else parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if time_of_server is not None and time_of_server.tzinfo is None:
+        return time_of_server.replace(tzinfo=UTC)
+    return time_of_server
 
 
 # --- rows ---------------------------------------------------------------------------------------------------

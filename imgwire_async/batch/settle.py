@@ -12,8 +12,7 @@ import functools
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import TypeAlias
 
 import attrs
@@ -241,7 +240,7 @@ class _Settling:
         """Retrieve a record, and return it with the time of the server."""
         response = await self._service.transport.send(retrieve_request(image_id))
         image = codec.decode(response, Image)
-        return image, _parse_date(response.headers.get("Date"))
+        return image, doubts.parse_date(response.headers.get("Date"))
 
     async def _wait_for_late_bytes(self) -> None:
         """Retrieve young PENDING records again, until their bytes have arrived or can no longer arrive."""
@@ -367,14 +366,3 @@ def _is_of_a_batch(image: Image) -> bool:
     """Return whether a batch run has created a record and sent its bytes."""
     key = image.idempotency_key or ""
     return key.startswith(KEY_PREFIX) and image.deleted_at is None and doubts.has_arrived(image)
-
-
-def _parse_date(text: str | None) -> datetime | None:
-    """Return the time of a `Date` header, None if it is missing or invalid."""
-    try:
-        time_of_server = None if text is None else parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if time_of_server is not None and time_of_server.tzinfo is None:
-        return time_of_server.replace(tzinfo=UTC)
-    return time_of_server

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import pytest
 import samples
-from hypothesis import given
+from drawing import examples
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgwire_async.batch import doubts
@@ -118,6 +119,20 @@ def test_without_the_time_of_the_server_the_clock_of_this_machine_counts() -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Wed, 01 Apr 2026 00:00:00 GMT", START),
+        ("Wed, 01 Apr 2026 02:00:00 +0200", START),
+        ("Wed, 01 Apr 2026 00:00:00 -0000", START),
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_the_time_of_the_server_may_be_missing(text: str | None, expected: datetime | None) -> None:
+    assert doubts.parse_date(text) == expected
+
+
+@pytest.mark.parametrize(
     ("own_key", "changes", "expected"),
     [
         (False, {"status": "PENDING"}, True),
@@ -200,6 +215,7 @@ def test_a_deleted_record_needs_the_key_of_a_new_generation() -> None:
     assert (new.status, new.image_id, new.idempotency_key, new.abandoned) == ("failed", None, None, ("i0",))
 
 
+@settings(max_examples=examples(40))
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["PENDING", "READY"])), max_size=4))
 def test_no_record_of_a_file_is_lost(found: list[tuple[str, str]]) -> None:
     before = doubt(image_id="i1", replaces="i0", abandoned=("i9",))

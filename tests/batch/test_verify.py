@@ -70,6 +70,14 @@ async def test_an_image_that_cannot_be_read_is_not_gone(folder: Path) -> None:
         assert [is_gone(run.row(name)) for name in ("a", "b")] == [False, True]
 
 
+async def test_a_list_that_cannot_be_read_to_its_end_does_not_make_images_gone(folder: Path) -> None:
+    async with scene(folder) as run:
+        await done(run, "a", "b", deleted=("b",))
+        run.emulator.faults.add("GET", "/api/v1/images/", status=400, after=1)
+        is_gone = await gone(run)
+        assert [is_gone(run.row(name)) for name in ("a", "b")] == [False, True]
+
+
 async def test_a_client_key_retrieves_all_images(folder: Path) -> None:
     async with scene(folder) as run:
         await done(run, "a", "b", deleted=("b",))
