@@ -40,13 +40,20 @@ FAULTS: list[tuple[tuple[str, str], dict[str, Any]]] = [
     (PUT, {"reset": "after_commit"}), (PUT, {"reset": 100}), (PUT, {"status": 403}), (PUT, {"status": 503}),
     (PUT, {"stall": 0.1}), (("GET", "*"), {"status": 503}), (("GET", "*"), {"reset": "after_commit"}),
 ]  # fmt: skip
-# A run that is interrupted ends after so many requests or results.
-INTERRUPTIONS = st.tuples(st.sampled_from(["cancel", "leave", "stop"]), st.integers(0, 25))
+# A run that is interrupted ends after so many requests, records with bytes, or results. If it is cancelled at
+# a record with bytes, it has not received the response.
+INTERRUPTIONS = st.tuples(
+    st.sampled_from(["cancel at a request", "cancel at stored bytes", "leave", "stop"]), st.integers(1, 10)
+)
+SETTINGS = st.fixed_dictionaries(
+    {"verify": st.booleans(), "checksum": st.booleans(), "concurrency": st.sampled_from([None, 1, 4])}
+)
 
 
 class BatchStateMachine(RuleBasedStateMachine):
     """Random runs of one journal and one folder."""
 
+    mode: ClassVar[Any] = "same"
     counts: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -62,29 +69,21 @@ class BatchStateMachine(RuleBasedStateMachine):
         self.deleted: set[str] = set()
         self.metadata = 0
         self.was_interrupted = False
+        self.reconcile = True
         # What has happened to the guarantees.
         self.has_lost_journal = self.has_lost_doubts = self.has_changed_metadata = False
 
     # --- the world ------------------------------------------------------------------------------------------
 
     @initialize(
-        mode=st.sampled_from(["same", "conflict", "same_dead_url", "ignored"]),
         deleted_keys=st.sampled_from(["forgotten", "remembered"]),
         second_put=st.sampled_from(["accepted", "refused"]),
-        order=st.sampled_from(["created", "updated", "id"]),
+        list_order=st.sampled_from(["created", "updated", "id"]),
     )
-    def start(self, mode: Any, deleted_keys: Any, second_put: Any, order: Any) -> None:
-        self.mode = mode
-        emulator = Emulator(
-            ready_polls=0,
-            idempotency=mode,
-            deleted_keys=deleted_keys,
-            second_put=second_put,
-            list_order=order,
-        )
+    def start(self, **switches: Any) -> None:
+        emulator = Emulator(ready_polls=0, idempotency=self.mode, **switches)
         self.emulator = self.execute(self.stack.enter_async_context(emulator))
-        for _ in range(8):
-            self.add_file()
+        self.add_files()
 
     def execute(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         async def limited() -> Any:
@@ -102,6 +101,8 @@ class BatchStateMachine(RuleBasedStateMachine):
         return quick_client(
             lambda: self.emulator.api_key,
             self.emulator.base_url,
+            # If images were deleted and the key is another one, the images do not show the environment.
+            environment_id=self.emulator.environment_id if self.deleted else None,
             timeout=Timeouts(stall=STALL, attempt=5.0),
             retries=RetryPolicy(backoff=0.01),
         )
@@ -109,13 +110,14 @@ class BatchStateMachine(RuleBasedStateMachine):
     # --- what happens between runs --------------------------------------------------------------------------
 
     @rule()
-    def add_file(self) -> None:
-        self.versions += 1
-        self.write_version(f"{self.versions % 3}/{self.versions:04}.png")
+    def add_files(self) -> None:
+        for _ in range(6):
+            self.versions += 1
+            self.write_version(f"{self.versions % 3}/{self.versions:04}.png")
 
-    @rule(number=st.integers(0, 1_000))
-    def change_file(self, number: int) -> None:
-        if self.files:
+    @rule(numbers=st.lists(st.integers(0, 1_000), min_size=1, max_size=5))
+    def change_files(self, numbers: list[int]) -> None:
+        for number in numbers:
             self.versions += 1
             self.write_version(sorted(self.files)[number % len(self.files)])
 
@@ -156,37 +158,44 @@ class BatchStateMachine(RuleBasedStateMachine):
         (method, path), arguments = fault
         self.emulator.faults.add(method, path, after=after, times=times, **arguments)
 
-    @rule(lose=st.sampled_from([False, False, False, True]))
-    def lose_journal(self, lose: bool) -> None:
-        if lose and self.journal.exists():
+    @rule()
+    def lose_journal(self) -> None:
+        if self.journal.exists():
             self.counts["journals lost"] += 1
             self.journal.unlink()
             self.has_lost_journal = True
 
+    @rule()
+    def do_not_reconcile(self) -> None:
+        """Let the next run ignore the list of images."""
+        self.reconcile = False
+
     # --- runs -----------------------------------------------------------------------------------------------
 
-    @rule(
-        interruption=INTERRUPTIONS,
-        verify=st.booleans(),
-        checksum=st.booleans(),
-        reconcile=st.sampled_from([True, True, True, False]),
-        concurrency=st.sampled_from([None, 1, 4]),
-    )
-    def interrupted_run(self, interruption: tuple[str, int], **arguments: Any) -> None:
+    @rule(interruption=INTERRUPTIONS, arguments=SETTINGS)
+    def interrupted_run(self, interruption: tuple[str, int], arguments: dict[str, Any]) -> None:
         self.counts[interruption[0]] += 1
-        self.note_reconcile(arguments["reconcile"])
-        self.execute(self.interrupt(*interruption, **arguments))
+        self.execute(self.interrupt(*interruption, reconcile=self.take_reconcile(True), **arguments))
         self.was_interrupted = True
 
+    def take_reconcile(self, default: Any) -> Any:
+        reconcile, self.reconcile = self.reconcile and default, True
+        self.has_lost_doubts |= not reconcile and self.was_interrupted
+        return reconcile
+
     async def interrupt(self, how: str, limit: int, **arguments: Any) -> None:
-        first = len(self.emulator.requests)
+        count = self.count_stored if how == "cancel at stored bytes" else self.emulator.requests.__len__
+        end = count() + limit
         run = asyncio.create_task(self.upload(how, limit, **arguments))
-        while how == "cancel" and not run.done() and len(self.emulator.requests) < first + limit:
-            await asyncio.sleep(0)
-        if how == "cancel":
+        if how.startswith("cancel"):
+            while not run.done() and count() < end:
+                await asyncio.sleep(0)
             run.cancel()
         with contextlib.suppress(asyncio.CancelledError, ImgwireError):
             await run
+
+    def count_stored(self) -> int:
+        return sum(image.status == "READY" for image in self.emulator.images.values())
 
     async def upload(self, how: str, limit: int, **arguments: Any) -> None:
         arguments["custom_metadata"] = {"number": self.metadata}
@@ -199,18 +208,14 @@ class BatchStateMachine(RuleBasedStateMachine):
                 if seen >= limit and how == "stop":
                     batch.stop()
 
-    @rule(
-        verify=st.booleans(),
-        checksum=st.booleans(),
-        reconcile=st.sampled_from([True, True, True, False, "all"]),
-        concurrency=st.sampled_from([None, 1, 4]),
-    )
-    def complete_run(self, **arguments: Any) -> None:
-        self.counts["complete"] += 1
+    @rule(interruption=INTERRUPTIONS, arguments=SETTINGS, reconcile=st.sampled_from([True, "all"]))
+    def complete_run(self, interruption: tuple[str, int], arguments: dict[str, Any], reconcile: Any) -> None:
+        """Run to the end, after a run that was interrupted."""
+        self.interrupted_run(interruption, arguments)
         self.emulator.faults.clear()
-        self.note_reconcile(arguments["reconcile"])
+        reconcile = self.take_reconcile(reconcile)
+        records = self.execute(self.run_to_the_end(reconcile=reconcile, **arguments))
         self.was_interrupted = False
-        records = self.execute(self.run_to_the_end(**arguments))
         self.check(records, has_verified=arguments["verify"])
 
     async def run_to_the_end(self, **arguments: Any) -> dict[str, BatchRecord]:
@@ -221,10 +226,6 @@ class BatchStateMachine(RuleBasedStateMachine):
             summary = batch.summary()
             assert (summary.failed, summary.left, summary.found) == (0, 0, len(self.files)), summary
             return {record.key: record for record in batch.records()}
-
-    def note_reconcile(self, reconcile: Any) -> None:
-        if not reconcile and self.was_interrupted:
-            self.has_lost_doubts = True
 
     # --- the model ------------------------------------------------------------------------------------------
 
@@ -237,6 +238,7 @@ class BatchStateMachine(RuleBasedStateMachine):
 
     def check(self, records: dict[str, BatchRecord], *, has_verified: bool) -> None:
         """Compare the folder, the journal and the images after a complete run."""
+        self.counts[f"{'loose' if self.may_upload_twice else 'exact'} {self.mode}"] += 1
         images = ready_images(self.emulator)
         existing = {image_id for ids in images.values() for image_id in ids}
         assert not [key for key, record in records.items() if record.status in {"started", "stored"}]
