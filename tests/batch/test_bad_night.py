@@ -34,16 +34,23 @@ class Weather:
         self._emulator = emulator
         self._drawn = random.Random(seed)
         self.kinds: Counter[str] = Counter()
+        # Set by the test when the run holds. An outage ends only some time after that.
+        self.is_held = asyncio.Event()
 
     async def run(self) -> None:
-        """Change the faults until the task is cancelled. The outage comes in the middle of the files."""
-        kinds = ["rain", "rain", "expiry", "burst"]
-        had_outage = False
+        """Change the faults until the task is cancelled.
+
+        The outage comes after a third of the files. After it, two rate limits are exceeded.
+        """
+        while len(self._emulator.images) < FILES // 3:
+            await self._next_window(self._drawn.choice(["rain", "expiry"]))
+        await self._outage()
+        for part in (3, 5):
+            while len(self._emulator.images) < FILES * part // 6:
+                await self._next_window(self._drawn.choice(["rain", "expiry"]))
+            await self._next_window("burst")
         while True:
-            if not had_outage and len(self._emulator.images) > FILES // 2:
-                had_outage = True
-                await self._outage()
-            await self._next_window(self._drawn.choice(kinds))
+            await self._next_window("rain")
 
     async def _next_window(self, kind: str) -> None:
         self.kinds[kind] += 1
@@ -68,6 +75,8 @@ class Weather:
         self.kinds["outage"] += 1
         self.clear()
         self._emulator.faults.add("*", "*", reset="before", times=None)
+        async with asyncio.timeout(60):
+            await self.is_held.wait()
         await asyncio.sleep(OUTAGE)
 
     def clear(self) -> None:
@@ -109,6 +118,8 @@ async def test_a_bad_night_loses_no_file_and_doubles_none(emulator: Emulator, fo
 
     def count(event: BatchEvent) -> None:
         events[event.kind] += 1
+        if event.kind == "held":
+            weather.is_held.set()
 
     async with quick_client(emulator.api_key, emulator.base_url) as client:
         async with AsyncBatch(client, journal, wait=10, on_event=count) as batch:
