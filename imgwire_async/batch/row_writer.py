@@ -1,7 +1,8 @@
 """Write the rows of a run to its journal, many of them together.
 
-While rows are written, later rows wait and are written together. So under load a commit contains the rows of
-many files, and an idle run writes each row at once.
+While rows are written, later rows wait and are written together. A run writes at most once in some
+milliseconds, because waking up the thread of the journal costs about as much as the rows of several files.
+So under load a commit contains the rows of many files, and an idle run writes each row at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from imgwire_async.batch_errors import JournalError
 from imgwire_async.threads import consume_exception
 
 T = TypeVar("T")
+
+# The least number of seconds between the beginnings of two commits.
+_INTERVAL = 0.01
 
 
 @attrs.define(eq=False)
@@ -48,6 +52,8 @@ class RowWriter(Generic[T]):
         self._waiting: _Group[T] = self._new_group()
         self._writing: _Group[T] | None = None
         self._is_scheduled = False
+        # The time at which the next commit may begin.
+        self._next_at = 0.0
         self.error: Exception | None = None
 
     @property
@@ -61,10 +67,7 @@ class RowWriter(Generic[T]):
         group.rows[row.key] = row
         if note is not None:
             group.notes.append(note)
-        if self._writing is None and not self._is_scheduled:
-            # The rows of one iteration of the event loop are written together.
-            self._is_scheduled = True
-            self._loop.call_soon(self._write_next)
+        self._schedule()
 
     async def write_all(self, rows: Iterable[JournalRow]) -> None:
         """Write rows, and wait until they are on the disk."""
@@ -113,6 +116,12 @@ class RowWriter(Generic[T]):
         future.add_done_callback(consume_exception)
         return _Group(future)
 
+    def _schedule(self) -> None:
+        if self._writing is None and not self._is_scheduled:
+            self._is_scheduled = True
+            # The rows of one iteration of the event loop are written together.
+            self._loop.call_at(self._next_at, self._write_next)
+
     def _write_next(self) -> None:
         self._is_scheduled = False
         if self._writing is None and self._waiting.rows:
@@ -121,6 +130,7 @@ class RowWriter(Generic[T]):
     def _submit(self) -> None:
         group, self._waiting = self._waiting, self._new_group()
         self._writing = group
+        self._next_at = self._loop.time() + _INTERVAL
         try:
             if self.error is not None:
                 raise self.error
@@ -149,5 +159,5 @@ class RowWriter(Generic[T]):
             if self.error is None:
                 self.error = error
                 self._on_error(error)
-        if self._waiting.rows and self._writing is None:
-            self._submit()
+        if self._waiting.rows:
+            self._schedule()

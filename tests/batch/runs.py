@@ -119,7 +119,7 @@ async def site(folder: Path, tmp_path: Path, **settings: Any) -> AsyncIterator[S
     # A run waits that long for late bytes of interrupted uploads.
     settings.setdefault("timeout", Timeouts(stall=1.0))
     pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    pictures.mkdir(parents=True)
     async with Emulator(**switches) as emulator:
         async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, **settings) as client:
             yield Site(emulator, client, pictures, folder / "photos.journal")
