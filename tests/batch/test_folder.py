@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 import tempfile
+import threading
+import time
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +22,7 @@ from batch.journals import Child
 from imgwire_async.batch.items import Entry, Identity, Skip
 from imgwire_async.batch.sources import Folder, as_source
 from imgwire_async.batch.sources import folder as folder_source
+from imgwire_async.batch.sources.folder import FolderSource
 from imgwire_async.batch.sources.folder_walk import FolderWalk
 from imgwire_async.batch_errors import BatchError
 
@@ -438,3 +442,87 @@ def test_many_folders_in_one_folder_are_walked(folder: Path) -> None:
         (folder / str(number)).mkdir()
     write(folder, "7/a.jpg", "2400/b.jpg")
     assert keys(folder) == ["2400/b.jpg", "7/a.jpg"]
+
+
+def test_a_walk_that_hangs_is_left_alone(folder: Path) -> None:
+    write(folder, "a.jpg", "x/b.jpg")
+
+    async def check() -> float:
+        source = FolderSource(folder_source(folder), frozenset())
+        started_at = time.monotonic()
+        # The lock stands for a disk that does not respond.
+        with source._walk._lock:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await source.read()
+            await source.aclose()
+            seconds = time.monotonic() - started_at
+        while source._walk._open or source._reading is None or not source._reading.done():
+            await asyncio.sleep(0.01)
+        return seconds
+
+    assert asyncio.run(asyncio.wait_for(check(), 10)) < 3
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lists open files")
+def test_a_walk_waits_while_too_many_files_are_open(folder: Path) -> None:
+    for number in range(20):
+        write(folder, f"{number}/a.jpg")
+
+    def run(report: Any) -> None:
+        import resource
+
+        walker = FolderWalk(folder_source(folder).options, frozenset())
+        opened = [os.open("/", os.O_RDONLY)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (opened[0] + 20,) * 2)
+        with contextlib.suppress(OSError):
+            while True:
+                opened.append(os.open("/", os.O_RDONLY))
+        timer = threading.Timer(0.3, lambda: [os.close(descriptor) for descriptor in opened])
+        timer.start()
+        items, is_over = [], False
+        while not is_over:
+            more, is_over = walker.read()
+            items += more
+        report(f"{len(items)} {sum(isinstance(item, Skip) for item in items)}".encode())
+
+    child = Child(run)
+    assert (child.read_all(), child.wait()) == (b"20 0", 0)
+
+
+WALK = """
+import asyncio, sys
+from pathlib import Path
+from imgwire_async.batch.sources import as_source
+
+def memory():
+    status = Path("/proc/self/status").read_text("ascii")
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+async def walk(path):
+    source, count = as_source(path), 0
+    await source.read()
+    before = memory()
+    while items := await source.read():
+        count += len(items)
+    await source.aclose()
+    print(count, memory() - before)
+
+asyncio.run(walk(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux reports the maximum memory")
+def test_the_walk_needs_the_same_memory_for_any_number_of_files(folder: Path) -> None:
+    for number in range(20_000):
+        parent = folder / f"{number // 30}" if number < 10_000 else folder / "many"
+        parent.mkdir(exist_ok=True)
+        (parent / f"IMG_{number:08}.jpg").write_bytes(b"1")
+    output = subprocess.run(
+        [sys.executable, "-c", WALK, str(folder)], check=True, capture_output=True, text=True
+    ).stdout
+    count, growth = map(int, output.split())
+    # The first chunk was read before.
+    assert 19_000 <= count < 20_000
+    assert growth < 4 * 2**20
