@@ -82,6 +82,18 @@ class Entry:
         """The file with its arguments."""
         return UploadItem(self._item) if isinstance(self._item, str) else self._item
 
+    @property
+    def bytes_in_memory(self) -> int:
+        """The number of bytes that the file keeps in memory, 0 if it is on disk."""
+        if isinstance(self._item, str) or isinstance(self._item.file, str):
+            return 0
+        file = self._item.file
+        if isinstance(file, bytes | bytearray):
+            return len(file)
+        # Views and arrays have this attribute.
+        size: object = getattr(file, "nbytes", 0)
+        return size if isinstance(size, int) else 0
+
 
 @attrs.frozen
 class Skip:
@@ -97,16 +109,7 @@ MAX_BYTES = 16 * 2**20
 
 def bytes_in_memory(item: Entry | Skip) -> int:
     """Return the number of bytes that an item keeps in memory, because its file is not on disk."""
-    if isinstance(item, Skip):
-        return 0
-    file = item.item.file
-    if isinstance(file, str):
-        return 0
-    if isinstance(file, bytes | bytearray):
-        return len(file)
-    # Views and arrays have this attribute.
-    size: object = getattr(file, "nbytes", 0)
-    return size if isinstance(size, int) else 0
+    return 0 if isinstance(item, Skip) else item.bytes_in_memory
 
 
 class Source(Protocol):

@@ -27,6 +27,8 @@ from imgwire_async.uploads.upload_run import was_cancelled
 
 # So many files are kept in memory to be uploaded again at the end of a run.
 _MAX_AGAIN = 10_000
+# The same for the bytes of files that are in memory.
+_MAX_AGAIN_BYTES = 64 * 2**20
 
 
 @attrs.define(eq=False)
@@ -100,7 +102,8 @@ class Collector:
 
     def _may_repeat(self, work: Work) -> bool:
         """Return whether a file may be uploaded once more in this run, if its error is transient."""
-        has_room = len(self.filler.again) < _MAX_AGAIN
+        size = self.filler.again_bytes + work.entry.bytes_in_memory
+        has_room = len(self.filler.again) < _MAX_AGAIN and size <= _MAX_AGAIN_BYTES
         # While the service is not available, a failure says nothing about the file.
         is_first = work.failures == 0 or (self.gate.hold.is_held and not work.is_probe)
         return is_first and has_room and is_repeatable(work.item)
@@ -125,6 +128,7 @@ class Collector:
         work.upload = None
         self.rows.write(work.row)
         self.filler.again.append(work)
+        self.filler.again_bytes += work.entry.bytes_in_memory
 
     # --- waits ----------------------------------------------------------------------------------------------
 

@@ -53,6 +53,7 @@ class Filler:
         is_gone: Returns whether the image of a row no longer exists.
         waits: The files that wait for their images, None if the run does not wait.
         again: The files to upload once more at the end of the run.
+        again_bytes: The bytes of these files that are in memory.
     """
 
     journal: Journal
@@ -67,6 +68,7 @@ class Filler:
     is_gone: Callable[[JournalRow], bool] | None
     waits: Waits | None
     again: list[Work] = attrs.field(factory=list[Work], init=False)
+    again_bytes: int = attrs.field(default=0, init=False)
     # The files whose rows are being written.
     _starting: Sequence[Work] = attrs.field(default=(), init=False)
     _defaults: UploadItem = attrs.field(init=False)
@@ -107,6 +109,7 @@ class Filler:
             if self.feed.is_stopped:
                 return
             again, self.again = self.again, []
+            self.again_bytes = 0
             if not again:
                 break
             for lot in _lots(again):
