@@ -1,7 +1,8 @@
 """Upload a folder of pictures to the emulator, and list them: `python examples/demo.py [FOLDER]`.
 
-Without a folder, the demo draws a few pictures of its own. The exit code is 0 if all files were uploaded, 3
-if some were rejected (each is listed with the reason), and 2 if there is nothing to upload.
+Without a folder, the demo draws a few pictures of its own. It uploads them in a batch run, and then starts a
+second run, which has nothing to do. It ends with the path of a report. The exit code is 0 if all files were
+uploaded, 3 if some were rejected (each is listed with the reason), and 2 if there is nothing to upload.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from imgwire_async import AsyncImgwireClient, Image, ImgwireClient, UploadProgress, UploadResult
+from imgwire_async import AsyncImgwireClient, Image, ImgwireClient
+from imgwire_async.batch import AsyncBatch, BatchEvent, BatchResult, folder
 from imgwire_async.emulator import Emulator
 from imgwire_async.errors import ImageQuarantinedError, UnsupportedImageError
 
@@ -42,9 +44,20 @@ class Run:
 
     folder: Path
     files: list[Path]
+    # The folder for the journal and the report.
+    output: Path
     uploaded: dict[str, Path] = field(default_factory=dict[str, Path])
     rejected: dict[Path, str] = field(default_factory=dict[Path, str])
     seconds: float = 0.0
+    second_run: str = ""
+
+    @property
+    def journal(self) -> Path:
+        return self.output / "demo.journal"
+
+    @property
+    def report(self) -> Path:
+        return self.output / "report.md"
 
     def name(self, path: Path) -> str:
         """Return the path below the folder, without characters that are unsafe to print."""
@@ -69,16 +82,16 @@ def main() -> int:
     console = make_console(record=options.save_svg is not None)
     with tempfile.TemporaryDirectory() as temporary:
         if options.folder is None:
-            folder = Path(temporary)
-            draw(folder)
+            pictures = Path(temporary)
+            draw(pictures)
         else:
-            folder = options.folder
-        if not folder.is_dir():
-            arguments.error(f"{folder} is not a folder")
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+            pictures = options.folder
+        if not pictures.is_dir():
+            arguments.error(f"{pictures} is not a folder")
+        files = sorted(path for path in pictures.rglob("*") if path.is_file())
         if not files:
-            arguments.error(f"{folder} holds no files")
-        run = Run(folder, files)
+            arguments.error(f"{pictures} holds no files")
+        run = Run(pictures, files, Path(tempfile.mkdtemp(prefix="imgwire-demo-")))
         run_demo(run, options.workers, console)
     if options.save_svg is not None:
         # Without the font that a browser would download.
@@ -99,6 +112,7 @@ def run_demo(run: Run, workers: int, console: Console) -> None:
     with Emulator() as emulator:
         console.print(f"The emulator listens on [bold]{emulator.base_url}[/]; nothing leaves this machine.\n")
         asyncio.run(upload(run, emulator, workers, console))
+        asyncio.run(upload_again(run, emulator))
         with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
             images = [image for image in client.images.list_all() if image.id in run.uploaded]
             images.sort(key=lambda image: run.uploaded[image.id])
@@ -115,11 +129,13 @@ def run_demo(run: Run, workers: int, console: Console) -> None:
                 )
         for line in summary(run, images):
             console.print(line)
+        console.print(Text(run.second_run))
+        console.print(Text(f"Report: {run.report}"), soft_wrap=True)
 
 
 async def upload(run: Run, emulator: Emulator, workers: int, console: Console) -> None:
     """Upload all files, `workers` at the same time, and wait until the service has processed them."""
-    sent: dict[tuple[str, int], int] = {}
+    sent: dict[str, int] = {}
     bar = Progress(
         SpinnerColumn(finished_text="[green]✔"),
         TextColumn("Uploading"),
@@ -134,26 +150,46 @@ async def upload(run: Run, emulator: Emulator, workers: int, console: Console) -
         completed = len(run.uploaded) + len(run.rejected)
         bar.update(task, completed=completed, amount=f"{amount(sum(sent.values()))} sent")
 
-    def on_progress(event: UploadProgress) -> None:
-        sent[event.file_name, event.total] = event.sent
-        refresh()
+    def on_event(event: BatchEvent) -> None:
+        if event.kind == "progress" and event.key is not None:
+            sent[event.key] = event.sent or 0
+            refresh()
 
     started_at = time.perf_counter()
     with bar:
-        async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
-            async for result in client.images.upload_many(
-                run.files, concurrency=workers, wait=True, on_progress=on_progress
-            ):
-                path = run.files[result.index]
-                if result.error is not None:
-                    run.rejected[path] = reason(result, emulator)
+        async with (
+            AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client,
+            AsyncBatch(client, run.journal, concurrency=workers, wait=True, on_event=on_event) as batch,
+        ):
+            # Hidden files are rejected, too, so that the demo lists them. `include_done` also yields skips.
+            async for result in batch.upload(folder(run.folder, hidden=True), include_done=True):
+                path = run.folder / result.key
+                if result.status == "done" and result.image_id is not None:
+                    run.uploaded[result.image_id] = path
                 else:
-                    run.uploaded[result.unwrap().id] = path
+                    run.rejected[path] = reason(result, emulator)
                 refresh()
     run.seconds = time.perf_counter() - started_at
 
 
-def reason(result: UploadResult, emulator: Emulator) -> str:
+async def upload_again(run: Run, emulator: Emulator) -> None:
+    """Run the same batch again, as after an interruption, and write the report."""
+    started_at = time.perf_counter()
+    async with (
+        AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client,
+        AsyncBatch(client, run.journal) as batch,
+    ):
+        results = [
+            result async for result in batch.upload(folder(run.folder, hidden=True), retry_failed=False)
+        ]
+        found = batch.summary()
+        batch.export(run.report)
+    seconds = time.perf_counter() - started_at
+    work = "nothing to do" if not results else count(len(results), "file", "files")
+    run.second_run = f"Second run: {work}, {found.done_before} done before, in {seconds:.2f} s"
+
+
+def reason(result: BatchResult, emulator: Emulator) -> str:
     """Return a short reason why a file was rejected."""
     error = result.error
     if isinstance(error, ImageQuarantinedError) and error.image is not None:
@@ -161,9 +197,9 @@ def reason(result: UploadResult, emulator: Emulator) -> str:
         record = emulator.images.get(error.image.id)
         return f"QUARANTINE: {record.reason if record else error}"
     if isinstance(error, UnsupportedImageError):
-        found = str(error).removeprefix(f"{error.file_name}: ").partition(", none of")[0]
+        found = str(error).removeprefix(f"{result.file}: ").partition(", none of")[0]
         return f"unsupported: {found}"
-    return str(error)
+    return result.reason or str(error)
 
 
 def table(run: Run, images: list[Image], width: int) -> Table:

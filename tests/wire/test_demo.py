@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ PICTURES = ROOT.parent / "shared" / "pictures"
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason="needs rich")
 with_pictures = pytest.mark.skipif(not PICTURES.is_dir(), reason="needs ../shared/pictures")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the demo write its reports into a folder that pytest removes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("reports")))
+        yield
 
 
 # Several tests check the output of the same run.
@@ -49,6 +58,16 @@ def test_without_a_folder_the_demo_uploads_pictures_of_its_own() -> None:
 def test_the_demos_own_pictures_have_five_formats() -> None:
     types = {re.split(r"  +", row)[1] for row in rows(demo().stdout)}
     assert types == {"png", "bmp", "gif", "tiff", "icon"}
+
+
+@pytest.mark.slow
+def test_a_second_run_has_nothing_to_do_and_the_last_line_names_the_report() -> None:
+    *_, second_run, last = demo().stdout.splitlines()
+    assert re.fullmatch(r"Second run: nothing to do, 10 done before, in .* s", second_run)
+    report = Path(last.removeprefix("Report: "))
+    text = report.read_text("utf-8")
+    assert text.startswith("# Report of a batch run")
+    assert "| done | 10 |" in text
 
 
 @pytest.mark.slow
