@@ -18,6 +18,7 @@ async def run(end: str) -> None:
         for number in range(40):
             reporter.found(10)
             reporter.uploaded(str(number), "img", 1000, 1)
+            reporter.done(str(number), "img")
             reporter.add_bytes(1000)
             await asyncio.sleep(0.01)
             if number == 20:
