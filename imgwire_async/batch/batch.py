@@ -136,8 +136,6 @@ class AsyncBatch:
             raise RuntimeError("a batch can be entered only once; create a new one for the same journal")
         if self._client.closed:
             raise RuntimeError(CLIENT_CLOSED)
-        self._pid = os.getpid()
-        self._loop = asyncio.get_running_loop()
         journal = await disk_work.run_or_dispose(Journal.close, open_journal, self._path)
         try:
             summary = await disk_work.run(self._journal_summary, journal)
@@ -145,7 +143,7 @@ class AsyncBatch:
             await disk_work.run_cleanup(journal.close)
             raise
         self._summary = lambda: summary
-        self._journal = journal
+        self._journal, self._loop, self._pid = journal, asyncio.get_running_loop(), os.getpid()
         return self
 
     async def __aexit__(

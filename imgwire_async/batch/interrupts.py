@@ -142,7 +142,11 @@ def _install() -> bool:
     if current is not signal.default_int_handler and _main_task_of(current) is None:
         return False
     _former = current  # type: ignore[assignment]  # one of two functions, see above
-    signal.signal(signal.SIGINT, _on_sigint)
+    try:
+        signal.signal(signal.SIGINT, _on_sigint)
+    except ValueError:
+        # A subinterpreter, as in mod_wsgi, has no signals.
+        return False
     return True
 
 

@@ -6,6 +6,7 @@ The scripts are processes of their own, which get real signals. `test_ctrl_c.py`
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -285,3 +286,20 @@ def test_a_stopped_run_raises_keyboard_interrupt_at_its_end(loop: asyncio.Abstra
     with pytest.raises(KeyboardInterrupt):
         watch.deliver()
     watch.deliver()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_gets_ctrl_c_as_without_a_run(loop: asyncio.AbstractEventLoop) -> None:
+    watch = Watch(do_nothing, loop)
+    watch.begin()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            os._exit(3)
+        os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    watch.end()
+    assert os.waitstatus_to_exitcode(status) == 3
