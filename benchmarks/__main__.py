@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import report, results, rounds, server
-from benchmarks.cases import CASES, GROWTH, MILLION, NEEDS_NGINX, PARTS, Case
+from benchmarks.cases import BATCHES, CASES, GROWTH, MILLION, NEEDS_NGINX, PARTS, Case
 
 # Function calls are counted once, and compared with no baseline.
 CALLS = "calls"
@@ -57,7 +57,7 @@ def _names(options: argparse.Namespace) -> Sequence[str]:
 
 def _chosen(options: argparse.Namespace) -> list[Case]:
     parts = {PARTS[name] for name in _names(options) if name != CALLS}
-    cases = (*CASES, *GROWTH, *((MILLION,) if options.million else ()))
+    cases = (*CASES, *GROWTH, *BATCHES, *((MILLION,) if options.million else ()))
     if options.no_peers:
         cases = tuple(replace(case, peers=()) for case in cases)
     found = [case for case in cases if case.work.part in parts and (options.case or "") in case.name]

@@ -119,6 +119,29 @@ CASES = (
     ),
 )
 
+BATCH = Work("batch", count=1500, at_once=64, size=100_000)
+BATCHES = (
+    Case("batch: 100 kB files, 64 at once", BATCH, ("upload_many", "64 at once"), quick=128),
+    Case(
+        "batch: a million files that are done",
+        Work("batch", count=1_000_000),
+        ("nothing to do",),
+        quick=100_000,
+    ),
+    Case(
+        "batch: the concurrency that a run finds",
+        replace(BATCH, count=4000),
+        ("4 at once", "16 at once", "64 at once", "adaptive"),
+        quick=128,
+    ),
+    Case(
+        "batch: the concurrency that a run finds, 30 ms",
+        replace(BATCH, count=4000, latency=True),
+        ("4 at once", "16 at once", "64 at once", "adaptive"),
+        quick=128,
+    ),
+)
+
 TINY = Work("growth", count=4000, size=1000)
 GROWTH = (
     *(
@@ -149,6 +172,7 @@ PARTS = {
     "url": "url",
     "import": "imports",
     "growth": "growth",
+    "batch": "batch",
 }
 UNITS = {
     "upload": ("ms per file", 1e3),
@@ -160,5 +184,7 @@ UNITS = {
     "url": ("us", 1e6),
     "imports": ("ms", 1e3),
     "growth": ("ms per file", 1e3),
+    # Of the run whose files are done: ms for all files.
+    "batch": ("ms per file", 1e3),
 }
-NEEDS_NGINX = {"upload", "big", "listing", "get", "growth"}
+NEEDS_NGINX = {"upload", "big", "listing", "get", "growth", "batch"}

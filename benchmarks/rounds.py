@@ -38,8 +38,8 @@ class Environment:
 
     def endpoints_for(self, work: Work) -> Endpoints:
         """Return the addresses and paths that this work needs."""
-        if work.part in {"upload", "growth"}:
-            files.make_many(self._folder, work.size, work.count if work.part == "upload" else 1)
+        if work.part in {"upload", "batch", "growth"} and work.size:
+            files.make_many(self._folder, work.size, 1 if work.part == "growth" else work.count)
         if work.part == "big":
             files.make(files.big(self._folder), work.size)
         if work.part == "blocking" and self._json_server is None:

@@ -26,7 +26,7 @@ else:
         for name in ("calls", "cases", "job", "page", "results", "targets")
     )
 
-ALL = (*cases.CASES, *cases.GROWTH, cases.MILLION)
+ALL = (*cases.CASES, *cases.GROWTH, *cases.BATCHES, cases.MILLION)
 
 
 def sample(seconds: float, **others: float) -> dict[str, float]:
