@@ -102,7 +102,7 @@ class RowWriter(Generic[T]):
         """Write rows of earlier runs again and remove new rows, after all rows that wait.
 
         The method waits until that is done, also if its task is cancelled, but then not for a slow disk.
-        Without an argument it waits for nothing.
+        Without rows it waits for nothing.
         """
         self.flush()
         if (before or new) and self.error is None:

@@ -320,8 +320,8 @@ class BatchRun:
         while parts.waits and not self._stopping.is_set():
             self._image_taken.clear()
             await self._image_taken.wait()
-        parts.collector.end()
         await self._take_back(parts)
+        parts.collector.end()
         await parts.rows.drain()
         parts.meter.report()
         await complete_failure(self._failure, self._journal, self.destination)
@@ -343,7 +343,7 @@ class BatchRun:
 
     async def _take_back(self, parts: RunParts) -> None:
         """Undo the rows of files that did not begin, so that the next run need not settle them."""
-        left = [work for work in parts.filler.take_back() if work.upload is None]
+        left = parts.filler.take_back()
         before = [work.before for work in left if work.before is not None]
         new = [work.row for work in left if work.before is None]
         await parts.rows.undo(before, new)

@@ -29,6 +29,8 @@ from imgwire_async.uploads.upload_run import was_cancelled
 _MAX_AGAIN = 10_000
 # The same for the bytes of files that are in memory.
 _MAX_AGAIN_BYTES = 64 * 2**20
+# A file that was a probe so often fails, because its picture may be the reason.
+_MAX_PROBES = 6
 
 
 @attrs.define(eq=False)
@@ -104,9 +106,9 @@ class Collector:
         """Return whether a file may be uploaded once more in this run, if its error is transient."""
         size = self.filler.again_bytes + work.entry.bytes_in_memory
         has_room = len(self.filler.again) < _MAX_AGAIN and size <= _MAX_AGAIN_BYTES
-        # While the service is not available, a failure says nothing about the file.
-        is_first = work.failures == 0 or (self.gate.hold.is_held and not work.is_probe)
-        return is_first and has_room and is_repeatable(work.item)
+        # While the service is not available, a failure says little about the file.
+        maximum = _MAX_PROBES if self.gate.hold.is_held else 1
+        return work.failures < maximum and has_room and is_repeatable(work.item)
 
     def _wait_for(self, work: Work, result: UploadResult) -> None:
         assert self.waits is not None
@@ -121,7 +123,8 @@ class Collector:
         self.feed.add([work])
 
     def _repeat_later(self, work: Work, verdict: Verdict) -> None:
-        work.failures += 1
+        # While the run is held, only probes count.
+        work.failures += work.is_probe or not self.gate.hold.is_held or not work.failures
         work.error = verdict.error
         release_frames(verdict.error)
         # The content of the file is no longer needed.

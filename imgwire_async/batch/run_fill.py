@@ -17,6 +17,7 @@ from imgwire_async.batch.reporter import Reporter
 from imgwire_async.batch.results import BatchResult
 from imgwire_async.batch.row_writer import RowWriter
 from imgwire_async.batch.run_feed import Feed
+from imgwire_async.batch.run_gate import Gate
 from imgwire_async.batch.run_outcome import error_texts
 from imgwire_async.batch.run_results import Finished, Note, Results
 from imgwire_async.batch.run_rows import KeySource, first_row, record_with_possible_bytes
@@ -46,6 +47,7 @@ class Filler:
         options: The options of the run.
         reporter: The counts and events of the run.
         rows: Writes rows.
+        gate: Receives whether the files are those that failed before.
         feed: Takes the files to upload.
         results: Takes the results of files that need no upload.
         keys: The parts of idempotency keys that are the same for all files.
@@ -61,6 +63,7 @@ class Filler:
     options: RunOptions
     reporter: Reporter
     rows: RowWriter[Note]
+    gate: Gate
     feed: Feed
     results: Results
     keys: KeySource
@@ -108,20 +111,31 @@ class Filler:
             await self.feed.wait_until_idle()
             if self.feed.is_stopped:
                 return
-            again, self.again = self.again, []
-            self.again_bytes = 0
-            if not again:
+            if not self.again:
                 break
-            for lot in _lots(again):
+            self.gate.is_repeating = True
+            while self.again and not self.feed.is_stopped:
+                await self.feed.wait_for_room()
+                lot, self.again = self.again[:_LOT], self.again[_LOT:]
                 for work in lot:
+                    self.again_bytes -= work.entry.bytes_in_memory
                     self._renew(work)
                 await self._begin(lot)
         self.feed.complete()
 
     def take_back(self) -> list[Work]:
-        """Return the files that have a row and did not begin."""
+        """Return the files that have a row and did not begin.
+
+        Those that failed before are in `again` afterwards, with the row of that failure.
+        """
         starting, self._starting = self._starting, ()
-        return [*self.feed.take_back(), *starting]
+        left = [work for work in [*self.feed.take_back(), *starting] if not work.has_begun]
+        for work in left:
+            if work.error is not None and work.before is not None:
+                work.row = work.before
+                self.again.append(work)
+                self.again_bytes += work.entry.bytes_in_memory
+        return left
 
     # --- one list of decisions ------------------------------------------------------------------------------
 
@@ -143,6 +157,7 @@ class Filler:
 
     async def _begin(self, lot: Sequence[Work]) -> None:
         """Write the rows of files, and add the files to the feed."""
+        self._starting = lot
         await self.feed.wait_for_room()
         if self.feed.is_stopped:
             return
@@ -151,7 +166,6 @@ class Filler:
         for work in lot:
             known = record_with_possible_bytes(work.before, work.entry)
             work.found_id = found.get(work.row.idempotency_key or "", known)
-        self._starting = lot
         await self.rows.write_all([work.row for work in lot])
         self._starting = ()
         self.feed.add(lot)
@@ -177,7 +191,7 @@ class Filler:
         """Prepare a file that is uploaded again."""
         work.before = work.row
         work.row = first_row(work.row, work.entry, work.item, self.owner, self.keys, now=time.time())
-        work.error = None
+        work.has_begun = False
 
     async def _take_done(self, file: Planned, entry: Entry) -> None:
         row = file.row

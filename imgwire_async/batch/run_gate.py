@@ -40,6 +40,8 @@ class Gate:
     on_resumed: Callable[[], object]
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
+    # Whether the files that begin now are those that failed before.
+    is_repeating: bool = attrs.field(default=False, init=False)
     hold: HoldState = attrs.field(factory=HoldState, init=False)
     _probe_at: float = attrs.field(default=0.0, init=False)
     _probes: int = attrs.field(default=0, init=False)
@@ -77,6 +79,9 @@ class Gate:
         before = self.hold
         # Most files succeed while the service is available.
         if outcome is Outcome.RESPONDED and not before.failures:
+            return
+        if self.is_repeating and not before.is_held and outcome is not Outcome.NO_CONNECTION:
+            # All of these files failed before, so many failures in a row say little about the service.
             return
         self.hold = after_upload(before, outcome, is_probe=is_probe)
         if self.hold.is_held and self.hold != before:

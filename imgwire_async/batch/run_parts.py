@@ -108,6 +108,7 @@ def make_parts(inputs: RunInputs) -> RunParts:
         options,
         reporter,
         rows,
+        gate,
         feed,
         inputs.results,
         keys,

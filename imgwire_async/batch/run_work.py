@@ -43,6 +43,7 @@ class Work:
         upload: The upload in progress, or the last one.
         error: The error of the last upload, if the file is uploaded again at the end of the run.
         failures: The number of uploads in this run that failed for a transient reason.
+        has_begun: Whether the service may know `row`, because its upload has begun.
         is_probe: Whether the upload shows whether the service is available again.
         was_uploaded: Whether the file was reported as uploaded.
         is_resumed: Whether an earlier run has sent the bytes.
@@ -60,6 +61,7 @@ class Work:
     upload: Upload | None = None
     error: Exception | None = None
     failures: int = 0
+    has_begun: bool = False
     is_probe: bool = False
     was_uploaded: bool = False
     is_resumed: bool = False
@@ -203,6 +205,7 @@ class Uploads:
             else Adoption(*arguments, head_bytes=self.head_bytes, hooks=hooks, image_id=known_id)
         )
         work.upload = upload
+        work.has_begun = True
         work.reported_bytes = 0
         self.throughput.begin(work)
         self.reporter.started(work.key, work.entry.identity.size)

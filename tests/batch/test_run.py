@@ -191,6 +191,7 @@ async def test_a_file_that_fails_twice_for_a_transient_reason_has_failed(here: S
     assert (await here.upload())["a.png"].status == "done"
 
 
+@pytest.mark.slow
 async def test_a_429_never_fails_a_file(here: Site) -> None:
     here.client = here.client.with_options(retries=0)
     here.add_many(3)
@@ -327,6 +328,7 @@ async def test_max_failures_stops_the_run(here: Site) -> None:
     assert caught.value.summary.failed == len(results)
 
 
+@pytest.mark.slow
 async def test_max_duration_stops_the_run_and_the_next_one_continues(here: Site) -> None:
     here.add_many(30)
     here.emulator.faults.add("PUT", "*", slow=0.2, times=None)
@@ -395,6 +397,7 @@ async def test_stop_ends_a_run_whose_source_blocks_for_ever(here: Site) -> None:
     assert results == ["one"]
 
 
+@pytest.mark.slow
 async def test_a_slow_consumer_stops_the_uploads(here: Site) -> None:
     here.add_many(600)
     with here.journal() as journal:
@@ -408,6 +411,7 @@ async def test_a_slow_consumer_stops_the_uploads(here: Site) -> None:
     assert len(rest) == 599
 
 
+@pytest.mark.slow
 async def test_an_exception_of_on_event_ends_the_run(here: Site) -> None:
     here.add_many(20)
 
@@ -421,6 +425,7 @@ async def test_an_exception_of_on_event_ends_the_run(here: Site) -> None:
     assert len(here.images(None)) == 20
 
 
+@pytest.mark.slow
 async def test_leaving_the_loop_leaves_rows_that_the_next_run_settles(here: Site) -> None:
     here.add_many(60)
     with here.journal() as journal:

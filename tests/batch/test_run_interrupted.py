@@ -46,6 +46,7 @@ def others() -> list[str]:
     return [repr(task) for task in tasks if "batch" in repr(task.get_coro())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 async def test_runs_that_are_cancelled_at_any_moment_store_each_file_once(
     folder: Path, tmp_path: Path, mode: str
@@ -114,6 +115,7 @@ async def test_an_image_that_was_deleted_is_uploaded_again_with_verify(folder: P
             assert len(here.emulator.images) == 4
 
 
+@pytest.mark.slow
 async def test_an_outage_holds_the_run_and_fails_no_file(folder: Path, tmp_path: Path) -> None:
     async with site(folder, tmp_path, retries=0) as here:
         here.add_many(80)
