@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from imgwire_async.batch.items import MAX_BYTES
@@ -33,15 +33,23 @@ class ChunkQueue(Generic[T]):
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    async def put_all(self, items: Iterable[T]) -> None:
-        """Add items. Wait after each one that makes the queue full."""
+    async def put_all(self, items: Sequence[T]) -> None:
+        """Add items, and wait until the queue has room."""
+        if not any(map(self._size_of, items)):
+            await self._put(items, 0)
+            return
+        # Items in memory come one by one, because few of them may fill the queue.
         for item in items:
-            self._items.append(item)
-            self._bytes += self._size_of(item)
+            await self._put([item], self._size_of(item))
+
+    async def _put(self, items: Sequence[T], size: int) -> None:
+        self._items.extend(items)
+        self._bytes += size
+        if items:
             self._has_items.set()
-            while self._is_full and not self._is_over:
-                self._has_room.clear()
-                await self._has_room.wait()
+        while self._is_full and not self._is_over:
+            self._has_room.clear()
+            await self._has_room.wait()
 
     def end(self, error: BaseException | None = None) -> None:
         """Add no more items. The reader gets the items before it, and then `error`, if it is given."""
@@ -60,15 +68,20 @@ class ChunkQueue(Generic[T]):
                 return []
             self._has_items.clear()
             await self._has_items.wait()
+        items = self._pop_items()
+        if not self._is_full:
+            self._has_room.set()
+        return items
+
+    def _pop_items(self) -> list[T]:
+        if not self._bytes:
+            return [self._items.popleft() for _ in range(min(CHUNK, len(self._items)))]
         items: list[T] = []
         size = 0
         while self._items and len(items) < CHUNK and size < MAX_BYTES:
-            item = self._items.popleft()
-            size += self._size_of(item)
-            items.append(item)
+            items.append(self._items.popleft())
+            size += self._size_of(items[-1])
         self._bytes -= size
-        if not self._is_full:
-            self._has_room.set()
         return items
 
     @property

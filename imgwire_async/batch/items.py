@@ -12,8 +12,11 @@ from imgwire_async.models import SupportedMimeType
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.source import File
 
-
 # One object is created for each file of a run, and an object without `__slots__` is created faster.
+# Queues of files contain at most about so many bytes, besides the number of files.
+MAX_BYTES = 16 * 2**20
+
+
 @attrs.frozen(slots=False)
 class Identity:
     """What tells two versions of a file apart: its size, and what else the source knows.
@@ -84,10 +87,9 @@ class Entry:
 
     @property
     def bytes_in_memory(self) -> int:
-        """The number of bytes that the file keeps in memory, 0 if it is on disk."""
-        if isinstance(self._item, str) or isinstance(self._item.file, str):
+        """The number of bytes that the item keeps in memory, because its file is not on disk."""
+        if isinstance(self._item, str) or isinstance(file := self._item.file, str):
             return 0
-        file = self._item.file
         if isinstance(file, bytes | bytearray):
             return len(file)
         # Views and arrays have this attribute.
@@ -102,14 +104,10 @@ class Skip:
     key: str
     reason: str
 
-
-# Queues of files contain at most about so many bytes, besides the number of files.
-MAX_BYTES = 16 * 2**20
-
-
-def bytes_in_memory(item: Entry | Skip) -> int:
-    """Return the number of bytes that an item keeps in memory, because its file is not on disk."""
-    return 0 if isinstance(item, Skip) else item.bytes_in_memory
+    @property
+    def bytes_in_memory(self) -> int:
+        """Zero: no file is kept."""
+        return 0
 
 
 class Source(Protocol):

@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from imgwire_async.batch.items import MAX_BYTES, bytes_in_memory
+from imgwire_async.batch.items import MAX_BYTES
 from imgwire_async.batch.run_gate import Gate
 from imgwire_async.batch.run_work import Work
 
@@ -50,7 +50,7 @@ class Feed:
 
     def _begin(self) -> Work:
         work = self._ready.popleft()
-        self._bytes -= bytes_in_memory(work.entry)
+        self._bytes -= work.entry.bytes_in_memory
         work.is_probe = self._gate.begin()
         self.in_flight += 1
         if self._has_room:
@@ -75,7 +75,7 @@ class Feed:
         """Add files whose rows are on the disk."""
         for work in works:
             self._ready.append(work)
-            self._bytes += bytes_in_memory(work.entry)
+            self._bytes += work.entry.bytes_in_memory
         self._changed.set()
 
     def end(self) -> None:

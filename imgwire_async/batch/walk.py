@@ -18,7 +18,7 @@ from imgwire_async import cancellation, disk_work
 from imgwire_async.batch import source_names
 from imgwire_async.batch.chunk_queue import ChunkQueue
 from imgwire_async.batch.hashing import hash_file
-from imgwire_async.batch.items import Entry, Skip, Source, bytes_in_memory
+from imgwire_async.batch.items import Entry, Skip, Source
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.plan import Decision, RetryFailed, decide
@@ -124,8 +124,8 @@ class Walk:
         self._reads_only = reads_only
         self._listener = listener
         self._keys: KeyTable | None = None
-        self._items: ChunkQueue[Entry | Skip] = ChunkQueue(bytes_in_memory)
-        self._planned: ChunkQueue[Planned] = ChunkQueue(lambda file: bytes_in_memory(file.entry))
+        self._items: ChunkQueue[Entry | Skip] = ChunkQueue(lambda item: item.bytes_in_memory)
+        self._planned: ChunkQueue[Planned] = ChunkQueue(lambda file: file.entry.bytes_in_memory)
         self._tasks: list[asyncio.Task[None]] = []
         # The writes of rows that are not on the disk yet.
         self._writes: deque[asyncio.Future[None]] = deque()
