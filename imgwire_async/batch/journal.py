@@ -189,13 +189,13 @@ class Journal:
             found.update((key_text(data), source) for data, source in rows)
         return found
 
-    def is_compared(self, owner: RowOwner) -> bool:
+    def is_compared(self, owner: RowOwner, shard: Shard | None = None) -> bool:
         """Return whether the keys of a source were compared with those of the other sources."""
-        return bool(self._query("SELECT 1 FROM meta WHERE name=?", (_compared_name(owner),)))
+        return bool(self._query("SELECT 1 FROM meta WHERE name=?", (_compared_name(owner, shard),)))
 
-    def mark_compared(self, owner: RowOwner) -> None:
+    def mark_compared(self, owner: RowOwner, shard: Shard | None = None) -> None:
         """Write that the keys of a source were compared with those of the other sources."""
-        values = [(_compared_name(owner),)]
+        values = [(_compared_name(owner, shard),)]
         self._writer.run(
             functools.partial(_execute_many, sql="INSERT OR IGNORE INTO meta VALUES (?, 1)", values=values)
         )
@@ -352,9 +352,9 @@ def _marks(keys: Sequence[str]) -> str:
     return ",".join("?" * len(keys))
 
 
-def _compared_name(owner: RowOwner) -> str:
+def _compared_name(owner: RowOwner, shard: Shard | None) -> str:
     """Return the name in the table `meta` for a source whose keys were compared."""
-    return f"compared {owner.destination} {owner.source}"
+    return f"compared {owner.destination} {owner.source} {shard or '1/1'}"
 
 
 # --- commands of the writer ---------------------------------------------------------------------------------

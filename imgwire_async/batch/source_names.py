@@ -29,7 +29,7 @@ async def compare_sources(
     run goes on. Raises `BatchError` for a conflict, or renames the other source if the user has moved it.
     Returns early when `stop` is set, and the next run compares again.
     """
-    if await disk_work.run(_is_compared, journal, owner):
+    if await disk_work.run(_is_compared, journal, owner, shard):
         return
     again = source.again()
     if again is None:
@@ -60,7 +60,7 @@ async def _compare_all(
             await disk_work.run(_compare, source, journal, owner, keys)
     except _UnreadableError:
         return
-    await disk_work.run(journal.mark_compared, owner)
+    await disk_work.run(journal.mark_compared, owner, shard)
 
 
 class _UnreadableError(Exception):
@@ -75,11 +75,11 @@ async def _read(source: Source) -> list[Entry | Skip]:
         raise _UnreadableError from error
 
 
-def _is_compared(journal: Journal, owner: RowOwner) -> bool:
-    if journal.is_compared(owner):
+def _is_compared(journal: Journal, owner: RowOwner, shard: Shard | None) -> bool:
+    if journal.is_compared(owner, shard):
         return True
     if len(journal.sources()) == 1:
-        journal.mark_compared(owner)
+        journal.mark_compared(owner, shard)
         return True
     return False
 

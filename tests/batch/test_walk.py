@@ -165,6 +165,13 @@ async def test_a_new_folder_is_compared_only_once(journal: Journal, owner: RowOw
         assert source.again_count == expected
 
 
+async def test_each_shard_of_a_new_folder_is_compared(journal: Journal, owner: RowOwner) -> None:
+    for shard in (None, Shard(1, 2), Shard(2, 2)):
+        source = FolderSource([entry("b.jpg")], name="/other")
+        await walk_all(Walk(source, journal, begin(journal, "/other"), shard=shard))
+        assert source.again_count == 1
+
+
 async def test_the_only_folder_of_a_journal_is_not_compared(journal: Journal, owner: RowOwner) -> None:
     source = FolderSource([entry()])
     await walk_all(Walk(source, journal, owner))
