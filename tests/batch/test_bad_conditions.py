@@ -146,6 +146,7 @@ async def test_a_journal_in_use_is_refused_at_once_and_free_after_a_kill(
         assert time.monotonic() - started < 2
         assert caught.value.pid == process.process.pid
         process.kill()
+        emulator.faults.clear()
         await finish(batches, photos)
     check_exactly_once(emulator, hashes, journal)
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,9 +59,16 @@ def kill_at_random(process: RunProcess, drawn: random.Random) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120 * max(1, KILLS // 10) * max(1, FILES // 2000))
-@pytest.mark.parametrize("mode", ["same", "conflict", "same_dead_url", "ignored"])
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("same", {"wait": 10}), ("conflict", {}), ("same_dead_url", {"checksum": True}), ("ignored", {})],
+)
 def test_each_file_is_exactly_one_image_after_kills_at_random_moments(
-    emulator: Emulator, pictures: tuple[Path, dict[str, str]], folder: Path, mode: str
+    emulator: Emulator,
+    pictures: tuple[Path, dict[str, str]],
+    folder: Path,
+    mode: str,
+    options: dict[str, Any],
 ) -> None:
     photos, hashes = pictures
     journal = folder / "photos.journal"
@@ -68,11 +76,11 @@ def test_each_file_is_exactly_one_image_after_kills_at_random_moments(
     add_faults(emulator, drawn)
     yielded: dict[str, str | None] = {}
     for _ in range(KILLS):
-        with run_process(emulator, photos, journal) as process:
+        with run_process(emulator, photos, journal, batch=options) as process:
             kill_at_random(process, drawn)
         yielded |= done_images(process)
     for _ in range(2):
-        with run_process(emulator, photos, journal) as process:
+        with run_process(emulator, photos, journal, batch=options) as process:
             assert process.wait() == 0, process.errors[-20:]
         yielded |= done_images(process)
     last = process.summary
