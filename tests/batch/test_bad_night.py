@@ -122,7 +122,7 @@ async def test_a_bad_night_loses_no_file_and_doubles_none(emulator: Emulator, fo
             weather.is_held.set()
 
     async with quick_client(emulator.api_key, emulator.base_url) as client:
-        async with AsyncBatch(client, journal, wait=10, on_event=count) as batch:
+        async with AsyncBatch(client, journal, wait=60, on_event=count) as batch:
             changes = asyncio.create_task(weather.run())
             try:
                 results = [result async for result in batch.upload(photos)]
@@ -161,6 +161,8 @@ def check_results(
     """Check that each good file is done, and each bad file is named with its error."""
     assert Counter(result.key for result in results).most_common(1)[0][1] == 1
     failed = {result.key: result.error for result in results if result.error is not None}
+    unexpected = {key: error for key, error in failed.items() if key not in incomplete | rejected}
+    assert not unexpected, unexpected
     assert failed.keys() == incomplete | rejected
     kinds = {key: type(error).__name__ for key, error in failed.items()}
     assert {kinds[key] for key in incomplete} == {"ImageQuarantinedError"}
