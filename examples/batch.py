@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,8 @@ def main() -> int:
     folder: Path = options.folder.resolve()
     if not folder.is_dir():
         arguments.error(f"{folder} is not a folder")
+    # Without a terminal, the progress is a line every ten seconds at this level.
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return asyncio.run(plan(folder) if options.plan else upload(folder, options.hours))
     except ImgwireError as error:
