@@ -94,8 +94,11 @@ def example(schema: dict[str, Any], name: str = "") -> Any:
 
 
 def data(record: type[models.Record], **changes: Any) -> dict[str, Any]:
-    """Return the JSON data of a model, with `changes`."""
+    """Return the JSON data of a model, with `changes`. Its image is not deleted."""
     complete: dict[str, Any] = copy.deepcopy(example(SCHEMAS[SCHEMA_OF[record]]))
+    for value in (complete, complete.get("image")):
+        if isinstance(value, dict) and "deleted_at" in value:
+            value["deleted_at"] = None
     return complete | changes
 
 
