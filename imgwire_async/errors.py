@@ -1,4 +1,4 @@
-"""The exceptions of this package.
+"""The exceptions of this package. Wrong arguments raise `TypeError` or `ValueError`, before any request.
 
 ```
 ImgwireError                               .exchange, .image
@@ -30,10 +30,12 @@ ImgwireError                               .exchange, .image
 ├── TransformationError (ValueError)       wrong rules of an image URL: .faults
 ├── DownloadError                          a download was rejected, cut off or stalled: .status
 │   └── ArchiveError                       an unsafe or broken archive
-└── BulkDeleteError                        raised by `raise_if_failed()`: .result
+├── BulkDeleteError                        raised by `raise_if_failed()`: .result
+└── BatchError                             a batch run cannot start or continue
+    ├── JournalError                       its journal cannot be used: .path
+    │   └── JournalLockedError             another run uses it: .pid, .host, .since
+    └── BatchStoppedError                  it has reached a limit: .reason, .summary
 ```
-
-Wrong arguments raise the built-in `TypeError` or `ValueError`, before any request.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 from samples import EXCHANGE, SECRET, api_response, data, image
 
 import imgwire_async
-from imgwire_async import errors, messages, models, results
+from imgwire_async import batch_errors, errors, messages, models, results
 from imgwire_async.errors import Fault, ImgwireError
 from imgwire_async.exchange import Exchange, Headers
 from imgwire_async.protocol.codec import decode
@@ -30,6 +30,9 @@ KEYWORDS: dict[type[ImgwireError], dict[str, Any]] = {
     errors.BulkDeleteError: {"result": results.BulkDeleteResult(unknown=("a",))},
     errors.UploadRejectedError: {"status": 403, "file_name": "a.jpg"},
     errors.DownloadJobFailedError: {"record": JOB},
+    batch_errors.JournalError: {"path": "a.journal"},
+    batch_errors.JournalLockedError: {"path": "a.journal", "pid": 5, "host": "a"},
+    batch_errors.BatchStoppedError: {"reason": "max_failures", "summary": results.BatchSummary(failed=1)},
 }
 
 
