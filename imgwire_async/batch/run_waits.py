@@ -41,9 +41,12 @@ class Waits:
 
     async def next(self) -> tuple[Work, Image | Exception]:
         """Return a file with its image, which is READY, or with the error of the wait."""
-        work, outcome = await self._images.next()
-        self._works.discard(work)
-        return work, outcome
+        while True:
+            work, outcome = await self._images.next()
+            # `take_all` may have returned the file before.
+            if work in self._works:
+                self._works.remove(work)
+                return work, outcome
 
     def take_all(self) -> list[Work]:
         """Return the files that still wait, and forget them."""
