@@ -182,6 +182,13 @@ class Reporter:
                 BatchEvent("failed", key, reason=str(error) or None, error=error, attempts=attempts)
             )
 
+    def not_ready(self, *, was_uploaded: bool) -> None:
+        """Note that an image is not ready at the end of its wait, so that its file is left to the next run.
+
+        With `was_uploaded`, `uploaded` was called for it before.
+        """
+        self._uploaded -= was_uploaded
+
     def held(self, reason: str) -> None:
         """Note that the run is held, because the service is not available."""
         self._held = reason

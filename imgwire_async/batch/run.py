@@ -86,7 +86,7 @@ class BatchRun:
         self._options = options
         self._reporter = reporter
         reporter.on_error = self._on_event_failed
-        self._results = Results(reporter)
+        self._results = Results(reporter, self._check_failures)
         self._loop: asyncio.AbstractEventLoop | None = None
         # Set when the run should end: by `stop`, a limit, or an error.
         self._stopping = asyncio.Event()
@@ -281,7 +281,6 @@ class BatchRun:
             settled=settled,
             is_gone=await self._find_gone(owner) if options.verify else None,
             check_record=self._check_record,
-            on_result=self._check_failures,
             on_fatal=self._abort,
             on_fatal_wait=self._fail,
         )

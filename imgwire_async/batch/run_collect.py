@@ -47,7 +47,6 @@ class Collector:
         throughput: The uploads in progress.
         waits: The files that wait for their images, None if the run does not wait.
         seconds_until_open: Returns how long the service asks all requests to wait.
-        on_result: Called after each result, so that the run can stop.
         on_fatal: Called with an error that would occur for every file.
     """
 
@@ -60,7 +59,6 @@ class Collector:
     throughput: Throughput
     waits: Waits | None
     seconds_until_open: Callable[[], float]
-    on_result: Callable[[], None]
     on_fatal: Callable[[Exception], None]
 
     # --- uploads --------------------------------------------------------------------------------------------
@@ -168,7 +166,6 @@ class Collector:
         result = result_of(work, row.status, image=image, error=verdict.error)
         note = Finished(result, uploaded, was_uploaded=work.was_uploaded)
         self.rows.write(row, self.results.expect(note))
-        self.on_result()
 
 
 def is_fatal_wait(error: Exception) -> bool:

@@ -47,7 +47,6 @@ class RunInputs:
         settled: The records of interrupted runs.
         is_gone: Returns whether the image of a row no longer exists, None if that was not checked.
         check_record: Called with each record of the service.
-        on_result: Called after each result.
         on_fatal: Called with an error that ends the run at once.
         on_fatal_wait: Called with an error of a wait that ends the run after the files in flight.
     """
@@ -62,7 +61,6 @@ class RunInputs:
     settled: Settled
     is_gone: Callable[[JournalRow], bool] | None
     check_record: Callable[[Image], Awaitable[None]]
-    on_result: Callable[[], None]
     on_fatal: Callable[[Exception], None]
     on_fatal_wait: Callable[[Exception], None]
 
@@ -143,7 +141,6 @@ def make_parts(inputs: RunInputs) -> RunParts:
         throughput,
         waits,
         rate_gate.seconds_until_open,
-        inputs.on_result,
         inputs.on_fatal_wait,
     )
 

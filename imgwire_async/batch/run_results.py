@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
@@ -47,10 +48,12 @@ class Results:
     """The results that the caller has not read yet. They belong to the event loop of the run.
 
     `finished` and `failed` count the files that this run has finished, and those of them that have failed.
+    `on_counted` is called after each of them, so that the run can stop.
     """
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, on_counted: Callable[[], object]) -> None:
         self._reporter = reporter
+        self._on_counted = on_counted
         self._unread: deque[BatchResult] = deque()
         # The number of results whose rows are being written.
         self._expected = 0
@@ -76,6 +79,7 @@ class Results:
         if not note.is_counted:
             self.finished += 1
             self.failed += note.result.status == "failed"
+            self._on_counted()
         return note
 
     def is_over(self, limit: FailureLimit | None) -> bool:
@@ -108,6 +112,8 @@ class Results:
         elif result.status == "failed":
             assert result.error is not None
             self._reporter.failed(result.key, result.error, result.attempts, was_uploaded=was_uploaded)
+        elif result.status == "stored":
+            self._reporter.not_ready(was_uploaded=was_uploaded)
 
     def take(self) -> BatchResult | None:
         """Return the next result, None if there is none now."""

@@ -73,6 +73,8 @@ COUNTS: list[tuple[Report, dict[str, int]]] = [
     (lambda r: r.done("a", "img"), {"uploaded": 1, "left": 2}),
     (lambda r: r.done("b", "img", stored_before=True), {"uploaded": 1, "done_before": 1, "left": 1}),
     (lambda r: r.failed("a", FAILURE, 1, was_uploaded=True), {"uploaded": 0, "failed": 1, "left": 2}),
+    (lambda r: r.not_ready(was_uploaded=True), {"uploaded": 0, "left": 3}),
+    (lambda r: r.not_ready(was_uploaded=False), {"uploaded": 1, "left": 2}),
     (lambda r: r.unsure(2), {"uploaded": 1, "unsure": 2, "left": 2}),
     (lambda r: r.add_bytes(-5), {"uploaded": 1, "bytes_sent": 0, "left": 2}),
     (lambda r: r.done_before(7), {"uploaded": 1, "done_before": 7, "left": 0}),
@@ -82,7 +84,16 @@ COUNTS: list[tuple[Report, dict[str, int]]] = [
 @pytest.mark.parametrize(
     ("report", "counts"),
     COUNTS,
-    ids=["done", "stored before", "failed after it was stored", "unsure", "fewer bytes", "never below 0"],
+    ids=[
+        "done",
+        "stored before",
+        "failed after it was stored",
+        "not ready",
+        "not ready again",
+        "unsure",
+        "fewer bytes",
+        "never below 0",
+    ],
 )
 def test_the_files_that_are_left_are_all_others(report: Report, counts: dict[str, int]) -> None:
     reporter = Reporter()

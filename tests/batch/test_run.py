@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from imgwire_async import (
@@ -20,6 +21,7 @@ from imgwire_async import (
 )
 from imgwire_async.batch.items import BatchItem
 from imgwire_async.batch.options import FailureLimit
+from imgwire_async.batch.results import BatchResult
 from imgwire_async.batch_errors import BatchStoppedError
 from imgwire_async.uploads.upload import Upload
 
@@ -264,8 +266,11 @@ async def test_an_image_that_is_not_ready_in_time_stays_stored(here: Site) -> No
     assert isinstance(result.error, WaitTimeoutError)
     row = here.rows()["a.png"]
     assert (row.status, row.error_type) == ("stored", "WaitTimeoutError")
+    summary = here.reporter.summary()
+    assert (summary.found, summary.uploaded, summary.left) == (1, 0, 1)
     puts = here.requests("PUT")
     assert (await here.upload(wait=0.3))["a.png"].status == "stored"
+    assert here.reporter.summary().left == 1
     result = (await here.upload())["a.png"]
     assert (result.status, result.resumed) == ("done", True)
     assert here.requests("PUT") == puts
@@ -281,6 +286,42 @@ async def test_an_image_in_quarantine_fails(here: Site) -> None:
     assert isinstance(results["b.png"].error, ImageQuarantinedError)
     summary = here.reporter.summary()
     assert (summary.uploaded, summary.failed, summary.left) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("switches", [{"ready_polls": 3}])
+async def test_a_run_with_wait_that_stops_at_a_limit_yields_each_file_once(here: Site) -> None:
+    here.add_many(40)
+    for path in here.folder.iterdir():
+        data = bytearray(path.read_bytes())
+        data[40] ^= 0xFF
+        path.write_bytes(data)
+    await here.upload(wait=0.01)
+    results: list[BatchResult] = []
+    with here.journal() as journal, pytest.raises(BatchStoppedError) as stopped:
+        async with here.run(journal, wait=10.0, max_failures=FailureLimit(1)) as run:
+            async for result in run:
+                results.append(result)  # kept when the run raises
+    assert sorted(result.key for result in results) == sorted(here.statuses())
+    failed = sum(result.status == "failed" for result in results)
+    assert (stopped.value.summary.failed, stopped.value.summary.left) == (failed, 40 - failed)
+    assert [*here.statuses().values()].count("failed") == failed
+
+
+async def test_images_that_the_run_finds_in_quarantine_count_as_failures(here: Site) -> None:
+    here.add_many(5)
+    for path in here.folder.iterdir():
+        data = bytearray(path.read_bytes())
+        data[40] ^= 0xFF
+        path.write_bytes(data)
+    await here.upload()
+    for image in [*here.emulator.images]:
+        await here.client.images.retrieve(image)
+    with here.journal() as journal:
+        rows = rows_of(journal).values()
+        journal.put_blocking([attrs.evolve(row, status="started", finished_at=None) for row in rows])
+    with pytest.raises(BatchStoppedError):
+        await here.upload(max_failures=FailureLimit(1))
+    assert here.reporter.summary().failed == 5
 
 
 # --- limits and stop ----------------------------------------------------------------------------------------
