@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from imgwire_async import RetryPolicy
+
 from .runs import Site, site
 
+QUICK = RetryPolicy(max_retries=1, backoff=0.01)
 IDEMPOTENCY = ["same", "conflict", "same_dead_url", "ignored"]
 
 
@@ -16,7 +19,7 @@ IDEMPOTENCY = ["same", "conflict", "same_dead_url", "ignored"]
 async def test_a_failed_file_whose_bytes_have_arrived_is_adopted(
     folder: Path, tmp_path: Path, mode: str, checks_that_fail: int
 ) -> None:
-    async with site(folder, tmp_path, switches={"idempotency": mode}, retries=1) as here:
+    async with site(folder, tmp_path, switches={"idempotency": mode}, retries=QUICK) as here:
         here.add("a.png")
         faults = here.emulator.faults
         faults.add("PUT", "/*", reset="after_commit", times=1)
