@@ -122,14 +122,17 @@ class EventDelivery:
         self._on_error(error)
 
 
+# To the code that reads the results, these would look like the end of the run, or like its cancellation.
+_MISLEADING = (StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError)
+
+
 def _call(on_event: Callable[[BatchEvent], object], events: Iterable[BatchEvent]) -> Exception | None:
     """Call `on_event` with each event. Return the exception that it raises, or None."""
     try:
         for event in events:
             on_event(event)
-    except asyncio.CancelledError as error:
-        # The run itself was not cancelled, so its task must not see this exception.
-        wrapped = RuntimeError("on_event raised CancelledError")
+    except _MISLEADING as error:
+        wrapped = RuntimeError(f"on_event raised {type(error).__name__}")
         wrapped.__cause__ = error
         return wrapped
     except Exception as error:  # noqa: BLE001  # the run raises it

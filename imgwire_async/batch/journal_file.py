@@ -112,11 +112,16 @@ def _foreign_error(path: Path) -> JournalError:
 
 
 def check_version(path: Path, version: int) -> None:
-    """Raise `JournalError` if a newer version of the package has written a journal."""
+    """Raise `JournalError` if a newer version of the package has written a journal, or if none has."""
     if version > journal_schema.VERSION:
         raise JournalError(
             f"a newer version of imgwire-async has written the journal {quoted(str(path))} (format {version}; this "
             f"version reads up to {journal_schema.VERSION}). Upgrade imgwire-async, or use another journal.",
+            path=path,
+        )
+    if version < 1:
+        raise JournalError(
+            f"the journal {quoted(str(path))} has format {version}, which does not exist. {_DAMAGED}",
             path=path,
         )
 

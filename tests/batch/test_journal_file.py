@@ -109,6 +109,15 @@ def test_a_newer_version_is_refused(path: Path) -> None:
     refused(path, r"newer version of imgwire-async .* \(format 99; .* Upgrade")
 
 
+@pytest.mark.parametrize("version", [0, -3])
+def test_a_version_that_never_existed_is_refused(path: Path, version: int) -> None:
+    filled(path)
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version={version}")
+    connection.close()
+    refused(path, rf"format {version}, which does not exist. The file is damaged")
+
+
 def test_an_empty_file_becomes_a_journal(path: Path) -> None:
     path.touch()
     filled(path)

@@ -205,7 +205,11 @@ async def test_an_event_has_the_fields_of_its_kind(report: Report, expected: Bat
     assert events == ([] if expected is None else [expected])
 
 
-@pytest.mark.parametrize("error", [FAILURE, asyncio.CancelledError()], ids=["error", "cancelled"])
+@pytest.mark.parametrize(
+    "error",
+    [FAILURE, asyncio.CancelledError(), StopIteration(), StopAsyncIteration(), GeneratorExit()],
+    ids=lambda error: type(error).__name__,
+)
 async def test_a_listener_that_raises_gets_no_more_events_and_ends_the_run(error: BaseException) -> None:
     events, ends = list[BatchEvent](), list[None]()
 
@@ -218,6 +222,7 @@ async def test_a_listener_that_raises_gets_no_more_events_and_ends_the_run(error
     assert events == OF_A_SHORT_RUN[:1]
     assert ends == [None]
     assert error in (reporter.error, getattr(reporter.error, "__cause__", None))
+    assert isinstance(reporter.error, type(FAILURE) if error is FAILURE else RuntimeError)
     assert reporter.summary().found == 6
 
 
