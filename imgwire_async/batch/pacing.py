@@ -14,6 +14,8 @@ import attrs
 # milliseconds late, which would lower the rate. After a longer pause the schedule begins again, without a
 # burst.
 _CATCH_UP = 0.05
+# The times of the files of one second are kept. No run begins more files in a second than this.
+_MAX_RATE = 10_000.0
 
 
 @attrs.define
@@ -31,6 +33,7 @@ class Pacer:
     _begun: deque[float] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.rate = min(self.rate, _MAX_RATE)
         self._begun = deque(maxlen=math.floor(self.rate) + 1)
 
     def next_begin(self, now: float) -> float:

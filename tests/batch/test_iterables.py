@@ -221,8 +221,8 @@ def test_a_wrong_item_is_an_error_with_its_position(item: Any, error: type[Excep
         (b"123", "not one bytes"),
         (io.BytesIO(b"1"), "not one BytesIO"),
         (None, "not one NoneType; pass a list or a generator"),
-        (7, "not one int"),
-        ({"a": 1}, "not one dict"),
+        (7, "folder, a source, or an iterable of paths and items, not one int"),
+        ({"a": 1}, "folder, a source, or an iterable of paths and items, not one dict"),
     ],
 )
 def test_what_contains_no_files_is_an_error(files: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 
 import pytest
@@ -41,6 +42,11 @@ def test_no_second_has_more_than_rate_plus_one_files(rate: float, lateness: floa
     begun = begin_times(rate, 10, lateness, seed)
     assert begun[0] == NOW
     assert most_in_a_second(begun) <= rate + 1
+
+
+@pytest.mark.parametrize("rate", [1e9, 1e300, math.inf])
+def test_a_rate_that_no_run_reaches_is_no_error(rate: float) -> None:
+    assert len(begin_times(rate, 0.1, 0.0)) >= 900
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 2.5, 40, 500])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -33,7 +33,7 @@ def as_source(files: BatchFiles, own_paths: frozenset[Path] = frozenset()) -> So
         files = folder(files)
     if isinstance(files, Files):
         return files.start(own_paths)
-    if _is_one_file(files):
+    if _is_one_file(files) or isinstance(files, int | float | Mapping):
         raise TypeError(
             "files must be the path of a folder, a source, or an iterable of paths and items, not one "
             f"{type(files).__name__}; pass a list with it: [BatchItem(key, file)]"
