@@ -39,7 +39,7 @@ async def open_destination(service: Service, journal: Journal) -> Destination:
         owner, image = await _first_with_known_image(service, candidates)
         if owner is not None and image is not None:
             chosen, environment_id = owner, environment_id or image.environment_id
-        elif chosen is not None and (ids := candidates[chosen]):
+        elif chosen is not None and chosen.fingerprint != fingerprint and (ids := candidates[chosen]):
             raise JournalError(_message(journal, chosen, fingerprint, ids[0]), path=journal.path)
     return await disk_work.run(journal.use_destination, chosen, base_url, environment_id, fingerprint)
 

@@ -26,8 +26,8 @@ class Destination:
 class Choice:
     """The destination of a run, or None for a new one.
 
-    With `needs_check`, the environment is not known and the API key is another one. Then the run retrieves
-    one image of this destination before it continues.
+    With `needs_check`, the environment is not known, and the API key is another one or that of several
+    destinations. Then the run retrieves one image of this destination before it continues.
     """
 
     destination: Destination | None
@@ -53,7 +53,8 @@ def choose(
         return Choice(next(iter([*same, *unknown]), None))
     same_key = [found for found in here if found.fingerprint == fingerprint]
     if same_key:
-        return Choice(same_key[0])
+        # A key belongs to one environment, so all but one of these were given by a wrong `environment_id`.
+        return Choice(same_key[0], needs_check=len(same_key) > 1)
     return Choice(here[0], needs_check=True) if here else Choice(None)
 
 

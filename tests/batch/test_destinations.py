@@ -36,6 +36,12 @@ def test_another_base_url_is_another_destination() -> None:
     assert choose([OLD], "https://elsewhere", "e1", "key1") == Choice(None)
 
 
+def test_a_key_with_several_environments_needs_a_check() -> None:
+    mistaken = Destination(5, "https://api", "mistaken", "key1", used_at=5.0)
+    assert choose([OLD, mistaken], "https://api", None, "key1") == Choice(mistaken, needs_check=True)
+    assert choose([OLD, mistaken], "https://api", "e1", "key1") == Choice(OLD)
+
+
 def test_another_key_without_an_environment_needs_a_check() -> None:
     assert choose([OLD], "https://api", None, "new key") == Choice(OLD, needs_check=True)
     assert choose([], "https://api", None, "new key") == Choice(None)

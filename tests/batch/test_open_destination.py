@@ -63,6 +63,22 @@ async def test_images_that_the_user_has_deleted_do_not_stop_the_run(folder: Path
             assert (await destination(journal, emulator, key=emulator.client_key)).number == 1
 
 
+async def test_a_run_with_a_mistaken_environment_does_not_change_the_next_one(folder: Path) -> None:
+    async with Emulator() as emulator:
+        with opened(folder / "a.journal") as journal:
+            first = await destination(journal, emulator)
+            (image_id,) = await upload(emulator)
+            journal.put_blocking([row("done", image_id=image_id)])
+            first = journal.note_environment(first, emulator.environment_id)
+            mistaken = await destination(journal, emulator, environment_id=UNKNOWN)
+            assert mistaken.number != first.number
+            assert (await destination(journal, emulator)).number == first.number
+            # Images that the user has deleted do not stop the run.
+            async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
+                await client.images.delete(image_id)
+            assert (await destination(journal, emulator)).number == first.number
+
+
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
