@@ -27,6 +27,7 @@ from imgwire_async.batch.settle import Settled, fail_missing
 from imgwire_async.batch.walk import Planned, Walk
 from imgwire_async.batch_errors import BatchError
 from imgwire_async.errors import ImageQuarantinedError
+from imgwire_async.logs import logger
 from imgwire_async.models import Image
 from imgwire_async.resources.uploading import checked_item, with_defaults
 from imgwire_async.uploads.item import UploadItem
@@ -102,7 +103,12 @@ class Filler:
         # Both read the rows of earlier runs, which this run may have replaced by skips a moment ago.
         await self.rows.wait_until_written()
         await disk_work.run(self.journal.forget_skips, self.owner, self.options.shard)
-        await fail_missing(self.journal, self.owner, self.options.shard, time.time())
+        count = await fail_missing(self.journal, self.owner, self.options.shard, time.time())
+        if count:
+            logger.warning(
+                '%d file(s) of interrupted runs are no longer there; records(status="failed") names them',
+                count,
+            )
         return None
 
     async def _repeat_failed(self) -> None:

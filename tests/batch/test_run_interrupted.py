@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from imgwire_async.batch.hold import FAILURES_BEFORE_HOLD
@@ -142,3 +143,19 @@ async def test_stop_ends_a_run_that_is_held(folder: Path, tmp_path: Path) -> Non
                     results = [result async for result in run]
             assert FAILURES_BEFORE_HOLD <= len(results) < 30
             assert {row.status for row in rows_of(journal).values()} == {"failed"}
+
+
+async def test_a_file_in_doubt_that_is_gone_is_failed_and_the_run_says_so(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site(folder, tmp_path) as here:
+        here.add("a.png", "b.png")
+        await here.upload()
+        await here.client.images.bulk_delete([image.id for image in here.images(None)])
+        with here.journal() as journal:
+            rows = [attrs.evolve(row, status="started", image_id=None) for row in rows_of(journal).values()]
+            journal.put_blocking(rows)
+        (here.folder / "b.png").unlink()
+        assert set(await here.upload()) == {"a.png"}
+        assert here.statuses() == {"a.png": "done", "b.png": "failed"}
+        assert "1 file(s) of interrupted runs are no longer there" in caplog.text
