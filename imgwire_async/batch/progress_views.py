@@ -35,7 +35,7 @@ class View(Protocol):
 class LogView:
     """Log lines at the level INFO."""
 
-    interval = 10.0
+    interval: float = 10.0
 
     def show(self, status: RunStatus, rate: Rate) -> None:
         """Log the current state. The first call of a run has nothing to log."""
@@ -50,7 +50,7 @@ class LogView:
 class TerminalView:
     """Lines at the end of the terminal, drawn by rich. Output of the application appears above them."""
 
-    interval = 0.25
+    interval: float = 0.25
 
     def __init__(self, console: Console) -> None:
         from rich.live import Live
@@ -85,7 +85,7 @@ class TerminalView:
 class NotebookView:
     """The output of the current cell of a Jupyter notebook."""
 
-    interval = 1.0
+    interval: float = 1.0
 
     def __init__(self, display: Any) -> None:
         self._display = display

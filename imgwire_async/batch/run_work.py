@@ -239,5 +239,5 @@ class Adoption(Upload):
             return await super().run()
         if image.status not in ARRIVED or image.deleted_at is not None:
             return await super().run()
-        self.image = image
+        self.image: Image | None = image
         return image
