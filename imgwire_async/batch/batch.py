@@ -192,7 +192,7 @@ class AsyncBatch:
             files: The path of a folder, a source such as `folder(...)`, or an iterable or async iterable of
                 paths, `UploadItem` or `BatchItem` objects.
             retry_failed: Whether files that failed in an earlier run are uploaded again. "all" includes those
-                that the service has put into QUARANTINE.
+                that the service has put into QUARANTINE. The summary counts those left out as skipped.
             include_done: True also yields the files of earlier runs, and those that are skipped.
             progress: True shows the progress: with `rich` in a terminal or notebook, otherwise as a log line
                 every 10 seconds.
