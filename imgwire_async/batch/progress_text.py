@@ -196,7 +196,7 @@ def _notes(status: RunStatus) -> list[str]:
         notes.append(
             f"finding out what became of {_number(status.doubts, 'file')} of an interrupted run: {settled:,} settled"
         )
-        notes.append("bytes that it sent may still arrive, for up to a minute after it was killed")
+        notes.append("bytes that it sent may still arrive, for up to a minute")
     if status.held is not None:
         notes.append(f"held because of {status.held}: one upload at a time is tried until one succeeds")
     return notes

@@ -200,7 +200,7 @@ def test_doubts_that_are_being_settled_are_shown() -> None:
         "0 of 0 files, still counting",
         "0 B sent, 0.0 files/s, 0 B/s",
         "finding out what became of 8 files of an interrupted run: 5 settled",
-        "bytes that it sent may still arrive, for up to a minute after it was killed",
+        "bytes that it sent may still arrive, for up to a minute",
     ]
 
 
