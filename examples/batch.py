@@ -68,7 +68,7 @@ async def upload(folder: Path, hours: float | None) -> int:
         try:
             async for result in batch.upload(folder, progress=True):
                 if result.error is not None:
-                    # The message begins with the path.
+                    # The message names the file.
                     print(result.error, file=sys.stderr)
         finally:
             summary = batch.summary()
@@ -76,9 +76,14 @@ async def upload(folder: Path, hours: float | None) -> int:
             # Also after an error or Ctrl-C: all rows up to now.
             batch.export(table)
             print(f"{table} says which file is which image.")
-    if summary.uploaded == 0 and summary.left == 0 and summary.failed == 0:
+        # Also those of earlier runs that are not retried, because the service has rejected the picture.
+        failed = sum(1 for _ in batch.records(status="failed"))
+    if failed:
+        print(f"{failed:,} files have failed. The table says why.")
+        return 3
+    if summary.uploaded == 0 and summary.left == 0:
         print("Nothing to do.")
-    return 3 if summary.failed else 0
+    return 0
 
 
 def report(event: BatchEvent) -> None:
