@@ -12,7 +12,7 @@ from typing import Any
 
 # Every pattern has to run in linear time, because a server can choose the text. A pattern such as `x*y` would
 # need quadratic time for a text of many `x` without a `y`.
-_URL = re.compile(r"https?://[^\s\"'<>\\]+", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>\\]+", re.IGNORECASE)
 _SIGNATURE_PARAMETER = re.compile(
     r"((?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|GoogleAccessId|sig|upload_?token)=)[^&\s\"'<>]+",
     re.IGNORECASE,
@@ -32,7 +32,7 @@ _TOKEN_FIELD = re.compile(
     r"(\"(?:upload_?)?token\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|\[[^\]]*\]?|\{[^}]*\}?|[^\s\"\[{,}]+)",
     re.IGNORECASE | re.DOTALL,
 )
-_USER_INFO = re.compile(r"((?:https?|socks[45]?[ah]?)://)[^\s/\"'<>]+@", re.IGNORECASE)
+_USER_INFO = re.compile(r"([a-z][a-z0-9+.-]{0,20}://)[^\s/\"'<>]+@", re.IGNORECASE)
 
 
 def redact(text: str, *secrets: str) -> str:

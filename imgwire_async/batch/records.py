@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
@@ -207,6 +208,7 @@ def next_generation(row: JournalRow, idempotency_key: str) -> JournalRow:
 
 def with_record(row: JournalRow, image_id: str, cdn_url: str | None) -> JournalRow:
     """Return the row with the record that the service returned. Another record before it is abandoned."""
+    cdn_url = None if cdn_url is None else _without_secrets(cdn_url)
     if row.image_id == image_id and row.cdn_url == cdn_url and not row.abandoned:
         return row
     abandoned = row.abandoned
@@ -345,6 +347,17 @@ def error_text(text: str) -> str:
 def all_ids(row: JournalRow) -> set[str]:
     """Return the ids of all records of a row."""
     return {*row.abandoned, *(image_id for image_id in (row.image_id, row.replaces) if image_id is not None)}
+
+
+def _without_secrets(url: str) -> str:
+    """Return a URL without user info and query, because a journal is kept for long and passed on."""
+    if "?" not in url and "@" not in url:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0].rpartition("@")[2]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _generation(row: JournalRow | None) -> int:

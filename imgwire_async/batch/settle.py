@@ -220,8 +220,11 @@ class _Settling:
             raise
         except ImgwireError as error:
             logger.info("image %s cannot be retrieved: %s", image_id, error)
-            self._doubts[key] = attrs.evolve(self._doubts[key], is_unknown=True)
-            self._final_at[image_id] = _FINAL
+            self._give_up(key, image_id)
+            return
+        if image.id != image_id:
+            logger.warning("image %s cannot be retrieved: the service returned %s", image_id, image.id)
+            self._give_up(key, image_id)
             return
         # Other records of the same row may have changed during the request.
         doubt = self._doubts[key]
@@ -235,6 +238,11 @@ class _Settling:
                 image, doubt.row, stall=stall, server_time=server_time, now=time.time()
             )
             self._final_at[image_id] = self._now() + seconds if seconds > 0 else _FINAL
+
+    def _give_up(self, key: str, image_id: str) -> None:
+        """Note that the service does not say whether a record has bytes."""
+        self._doubts[key] = attrs.evolve(self._doubts[key], is_unknown=True)
+        self._final_at[image_id] = _FINAL
 
     async def _send(self, image_id: str) -> tuple[Image, datetime | None]:
         """Retrieve a record, and return it with the time of the server."""

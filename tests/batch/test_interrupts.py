@@ -19,6 +19,15 @@ import pytest
 
 from imgwire_async.batch.interrupts import Watch
 
+
+@pytest.fixture(autouse=True)
+def _python_handles_ctrl_c() -> Iterator[None]:
+    """Give SIGINT to Python. A process that a shell starts in the background ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 # Tests that a shell runs in the background ignore Ctrl-C, and so would these processes.
 SCRIPT = """
 import asyncio, signal, threading

@@ -97,6 +97,19 @@ def test_a_new_generation_abandons_the_record_before() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "written"),
+    [
+        ("https://cdn.example/o/i", "https://cdn.example/o/i"),
+        ("https://cdn.example/o/i?signature=secret", "https://cdn.example/o/i"),
+        ("https://user:secret@cdn.example/o/i", "https://cdn.example/o/i"),
+        ("https://[broken?signature=secret", "https://[broken"),
+    ],
+)
+def test_the_journal_holds_no_query_and_no_user_info_of_an_image_url(url: str, written: str) -> None:
+    assert records.with_record(row("started"), "i1", url).cdn_url == written
+
+
 def test_a_picture_in_quarantine_is_not_abandoned() -> None:
     assert records.failed(row("stored"), "ImageQuarantinedError", "no", now=1.0).abandoned == ()
 

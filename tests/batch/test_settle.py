@@ -11,7 +11,13 @@ from typing import Any
 import attrs
 import pytest
 
-from imgwire_async import APIConnectionError, AsyncImgwireClient, AuthenticationError, UploadConnectionError
+from imgwire_async import (
+    APIConnectionError,
+    AsyncImgwireClient,
+    AuthenticationError,
+    UploadConnectionError,
+    to_dict,
+)
 from imgwire_async.batch.keys import Shard
 from imgwire_async.batch.settle import fail_missing
 
@@ -289,6 +295,16 @@ async def test_a_record_that_cannot_be_read_is_unsure(folder: Path) -> None:
         run.emulator.faults.add("GET", "/api/v1/images/{image_id}", status=200, body={"id": 1}, times=None)
         settled = await run.settle(reconcile=False)
         assert (settled.images, settled.unsure, run.row("a").image_id) == ({}, 1, image_id)
+
+
+async def test_the_record_of_another_image_settles_nothing(folder: Path) -> None:
+    async with scene(folder) as run:
+        image_id = await run.create("a")
+        other = to_dict(await run.client.images.upload(PNG))
+        run.doubt("a", image_id)
+        run.emulator.faults.add("GET", f"/api/v1/images/{image_id}", status=200, body=other, times=None)
+        settled = await run.settle(reconcile=False)
+        assert (settled.images, settled.unsure, run.row("a").status) == ({}, 1, "started")
 
 
 async def test_only_rows_of_the_shard_are_settled(folder: Path) -> None:

@@ -160,6 +160,7 @@ def test_a_known_secret_is_redacted_anywhere(before: str, key: str, after: str) 
         ("the bearer of this", "the bearer *** this"),
         ("http://user:pw@host/x", "http://***@host/x"),
         ('{"token": "abc", "used_at": null}', '{"token": "***", "used_at": null}'),
+        ("ftp://user:pw@host/x?key=1", "ftp://***@host/x?***"),
         ("mail me@example.com", "mail me@example.com"),
         ("is this it? yes", "is this it? yes"),
     ],
