@@ -45,11 +45,13 @@ def merge_journals(sources: Iterable[str | os.PathLike[str]], target: str | os.P
     Raises:
         JournalError: A journal cannot be read or written.
         JournalLockedError: A journal is in use.
-        ValueError: `target` is one of the sources.
+        ValueError: `sources` is empty, or `target` is one of the sources.
     """
     if isinstance(sources, str | bytes | os.PathLike):
         raise TypeError("sources must be a list of paths, not one path")
     paths = [*dict.fromkeys(journal_file.real_path(path) for path in sources)]
+    if not paths:
+        raise ValueError("sources is empty; give the paths of the journals to merge")
     if journal_file.real_path(target) in paths:
         raise ValueError("target is one of the sources; give the path of another journal")
     for path in paths:

@@ -120,6 +120,12 @@ def test_a_missing_source_creates_nothing(write: Write, folder: Path) -> None:
     assert not (folder / "all").exists()
 
 
+def test_a_merge_of_no_journals_is_rejected_and_creates_none(folder: Path) -> None:
+    with pytest.raises(ValueError, match="sources is empty"):
+        merge_journals([], folder / "all")
+    assert not (folder / "all").exists()
+
+
 def test_the_target_is_no_source(write: Write) -> None:
     first = write("1", row())
     with pytest.raises(ValueError, match="target is one of the sources"):
