@@ -151,6 +151,13 @@ def test_a_path_to_nothing_is_left_to_its_upload(folder: Path) -> None:
     assert not link.is_missing
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_among_the_paths_is_a_skip(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    [skip] = read([folder / "pipe"])
+    assert skip == Skip(str(folder / "pipe"), "a pipe; pass an open file as BatchItem(key, file)")
+
+
 def test_a_folder_among_the_paths_is_a_skip(folder: Path) -> None:
     assert read([folder]) == [Skip(str(folder), "a folder, not a file; folder(path) uploads the files in it")]
 

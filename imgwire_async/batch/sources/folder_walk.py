@@ -19,6 +19,7 @@ from imgwire_async.batch.keys import key_bytes
 from imgwire_async.batch.sources.base import CHUNK, MAX_KEY, TOO_LONG_KEY
 from imgwire_async.batch.sources.globs import Exclusion, Inclusion
 from imgwire_async.batch.sources.own_files import OwnFiles
+from imgwire_async.batch.sources.special_files import special_kind
 from imgwire_async.batch_errors import BatchError
 from imgwire_async.formatting import quoted
 
@@ -218,7 +219,7 @@ class FolderWalk:
             self._visit_folder(opened, entry, below, is_link=False)
         elif not entry.is_symlink():
             if self._takes_file(below) and not self._skips_hidden(entry, below):
-                self._skip(below, _kind(entry.stat(follow_symlinks=False)))
+                self._skip(below, special_kind(entry.stat(follow_symlinks=False)))
         elif entry.is_dir():
             if options.follow_links:
                 self._visit_folder(opened, entry, below, is_link=True)
@@ -246,7 +247,7 @@ class FolderWalk:
             if not self._options.follow_links:
                 self._skip(below, "a link; follow_links=True follows it")
             elif not stat.S_ISREG(status.st_mode):
-                self._skip(below, f"a link to {_kind(status)}")
+                self._skip(below, f"a link to {special_kind(status)}")
             elif self._own.has_path(os.path.realpath(entry.path)):
                 return
             else:
@@ -313,17 +314,6 @@ _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 def _is_readable(path: str) -> bool:
     """Return whether a file can be read. Called for files that not all users can read."""
     return os.access(path, os.R_OK, effective_ids=_EFFECTIVE_IDS)
-
-
-def _kind(status: os.stat_result) -> str:
-    """Return what something is that is neither a file, a folder nor a link."""
-    kinds = {
-        stat.S_IFIFO: "a pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return kinds.get(stat.S_IFMT(status.st_mode), "neither a file nor a folder")
 
 
 def _reason(error: OSError) -> str:

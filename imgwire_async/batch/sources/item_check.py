@@ -17,6 +17,7 @@ from imgwire_async.batch.items import BatchItem, Entry, Identity, Skip
 from imgwire_async.batch.keys import key_bytes
 from imgwire_async.batch.sources.base import MAX_KEY, TOO_LONG_KEY
 from imgwire_async.batch.sources.own_files import OwnFiles
+from imgwire_async.batch.sources.special_files import special_kind
 from imgwire_async.resources.uploading import checked_item
 from imgwire_async.uploads.chunks import flat_view
 from imgwire_async.uploads.hints import has_buffer
@@ -162,7 +163,8 @@ def _entry_of_path(item: Checked, path: str) -> Entry | Skip:
     if stat.S_ISDIR(status.st_mode):
         return Skip(item.key, "a folder, not a file; folder(path) uploads the files in it")
     if not stat.S_ISREG(status.st_mode):
-        return Entry(item.key, item.item, _identity(item.item, item.item.content_length))
+        # A pipe without a writer would hold the run for ever.
+        return Skip(item.key, f"{special_kind(status)}; pass an open file as BatchItem(key, file)")
     identity = Identity(status.st_size, status.st_mtime_ns, _given_hash(item.item))
     return Entry(item.key, item.item, identity)
 
