@@ -17,6 +17,9 @@ from .outcomes import FILES, KILLS, check_exactly_once, records_of
 from .picture_files import make_pictures
 from .run_process import RunProcess, run_process
 
+# The maximum number of runs after the last kill. Usually the second one has nothing to do.
+RERUNS = 5
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
@@ -79,11 +82,14 @@ def test_each_file_is_exactly_one_image_after_kills_at_random_moments(
         with run_process(emulator, photos, journal, batch=options) as process:
             kill_at_random(process, drawn)
         yielded |= done_images(process)
-    for _ in range(2):
+    # A file whose create requests lose several responses may fail in a run, and the next run uploads it.
+    for _ in range(RERUNS):
         with run_process(emulator, photos, journal, batch=options) as process:
             assert process.wait() == 0, process.errors[-20:]
         yielded |= done_images(process)
-    last = process.summary
+        last = process.summary
+        if last["uploaded"] == last["failed"] == 0:
+            break
     assert (last["failed"], last["unsure"], last["left"], last["uploaded"]) == (0, 0, 0, 0), last
     check_exactly_once(emulator, hashes, journal)
     # What a run has yielded stays true, however it ended.

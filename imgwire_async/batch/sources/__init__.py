@@ -33,7 +33,7 @@ def as_source(files: BatchFiles, own_paths: frozenset[Path] = frozenset()) -> So
         files = folder(files)
     if isinstance(files, Files):
         return files.start(own_paths)
-    if _is_one_file(files) or isinstance(files, int | float | Mapping):
+    if _is_one_file(files):
         raise TypeError(
             "files must be the path of a folder, a source, or an iterable of paths and items, not one "
             f"{type(files).__name__}; pass a list with it: [BatchItem(key, file)]"
@@ -47,7 +47,7 @@ def as_source(files: BatchFiles, own_paths: frozenset[Path] = frozenset()) -> So
 
 def _is_one_file(files: object) -> bool:
     return (
-        isinstance(files, UploadItem | BatchItem | io.IOBase)
+        isinstance(files, UploadItem | BatchItem | io.IOBase | int | float | Mapping)
         or is_number_array(files)
         or hasattr(type(files), "read")
     )
