@@ -23,7 +23,8 @@ from .outcomes import check_exactly_once
 from .picture_files import make_pictures
 from .run_process import quick_client, run_process
 
-pytestmark = pytest.mark.slow
+# These take half a minute on a quiet machine, and several times that beside other work.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 

@@ -107,7 +107,7 @@ def make_bad_files(photos: Path) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150 * max(1, FILES // 2_000))
+@pytest.mark.timeout(600 * max(1, FILES // 2_000))
 async def test_a_bad_night_loses_no_file_and_doubles_none(emulator: Emulator, folder: Path) -> None:
     photos, journal = folder / "photos", folder / "photos.journal"
     hashes = make_pictures(photos, FILES)

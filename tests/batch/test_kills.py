@@ -61,7 +61,7 @@ def kill_at_random(process: RunProcess, drawn: random.Random) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 * max(1, KILLS // 10) * max(1, FILES // 2000))
+@pytest.mark.timeout(500 * max(1, KILLS // 10) * max(1, FILES // 2000))
 @pytest.mark.parametrize(
     ("mode", "options"),
     [("same", {"wait": 10}), ("conflict", {}), ("same_dead_url", {"checksum": True}), ("ignored", {})],
