@@ -9,7 +9,7 @@ import attrs
 from imgwire_async.batch import records
 from imgwire_async.batch.hold import outcome_of
 from imgwire_async.batch.records import JournalRow
-from imgwire_async.errors import ImageQuarantinedError, ImgwireError, RateLimitError, UploadRejectedError
+from imgwire_async.errors import ImageQuarantinedError, RateLimitError, UploadRejectedError
 from imgwire_async.models import Image, ImageStatus
 from imgwire_async.results import UploadResult
 
@@ -135,8 +135,3 @@ def release_frames(error: BaseException | None) -> None:
 def _with_record(row: JournalRow, image: Image | None) -> JournalRow:
     """Return the row with the record of a failed upload. Its hook has usually written it already."""
     return row if image is None else records.with_record(row, image.id, image.cdn_url)
-
-
-def image_of(error: Exception | None) -> Image | None:
-    """Return the record that an error knows."""
-    return error.image if isinstance(error, ImgwireError) else None
