@@ -108,7 +108,7 @@ def slow(session: nox.Session) -> None:
     """Run the slow tests, such as those of big bodies, TLS, uvloop, frameworks and a browser."""
     install(session, "tests", "slow", "frameworks", "demo", extras="speed,emulator")
     env = {**compiled(session), **THOROUGH}
-    session.run("pytest", "-m", "slow or hypothesis", *PARALLEL_SLOW, *session.posargs, env=env)
+    session.run("pytest", "-m", "slow or long or hypothesis", *PARALLEL_SLOW, *session.posargs, env=env)
 
 
 @nox.session

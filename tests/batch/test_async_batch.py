@@ -141,6 +141,7 @@ async def test_after_an_iterator_was_closed_the_next_upload_may_begin(open_batch
         assert len([*batch.records(status="done")]) == 8
 
 
+@pytest.mark.long
 @pytest.mark.world
 async def test_after_a_break_the_next_upload_may_begin_at_once(open_batch: Open, photos: Path) -> None:
     async with open_batch(concurrency=2) as batch:

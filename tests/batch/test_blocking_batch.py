@@ -88,6 +88,7 @@ def test_an_exception_of_the_loop_ends_the_run(open_batch: Open, photos: Path) -
         assert len(done(batch)) == 8
 
 
+@pytest.mark.long
 def test_a_generator_in_a_reference_cycle_ends_its_run_when_it_is_collected(
     open_batch: Open, photos: Path
 ) -> None:

@@ -157,6 +157,7 @@ async def test_only_changed_files_are_uploaded_again(
         assert {record.key for record in batch.records(status="done")} == {*before}
 
 
+@pytest.mark.long
 async def test_a_run_ends_when_its_folder_is_deleted_in_between(
     client: AsyncImgwireClient, folder: Path
 ) -> None:

@@ -420,6 +420,7 @@ def test_items_do_not_wait_for_the_next_one(released: threading.Event) -> None:
     asyncio.run(check())
 
 
+@pytest.mark.long
 def test_a_read_that_hangs_can_be_cancelled_and_the_source_closed(released: threading.Event) -> None:
     async def stuck() -> AsyncIterator[BatchItem]:
         for key in "abc":

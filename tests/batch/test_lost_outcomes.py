@@ -14,6 +14,7 @@ QUICK = RetryPolicy(max_retries=1, backoff=0.01)
 IDEMPOTENCY = ["same", "conflict", "same_dead_url", "ignored"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", IDEMPOTENCY)
 @pytest.mark.parametrize("checks_that_fail", [2, 6], ids=["same run", "next run"])
 async def test_a_failed_file_whose_bytes_have_arrived_is_adopted(

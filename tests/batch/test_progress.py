@@ -92,6 +92,7 @@ async def test_a_run_goes_on_when_its_display_fails(caplog: pytest.LogCaptureFix
     assert "no longer shown: OSError: the terminal is gone" in caplog.text
 
 
+@pytest.mark.long
 async def test_a_display_that_hangs_delays_the_end_of_a_run_only_a_little() -> None:
     goes_on = threading.Event()
 
@@ -199,6 +200,7 @@ def require_restored(output: str) -> None:
     assert output.rindex(SHOW) > output.rindex(HIDE), "the cursor stays hidden"
 
 
+@pytest.mark.long
 @on_posix
 def test_a_terminal_shows_the_lines_and_the_output_of_the_application() -> None:
     pytest.importorskip("rich")

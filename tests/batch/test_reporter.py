@@ -306,6 +306,7 @@ def test_the_pump_delivers_while_the_caller_waits() -> None:
     assert list(iterate(run())) == [None]
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_events_need_few_switches_of_threads() -> None:
     events = list[BatchEvent]()
     switches = 0

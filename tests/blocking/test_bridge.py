@@ -93,6 +93,7 @@ def test_a_generator_that_its_loop_is_closing_already_is_left_to_it() -> None:
     until(lambda: closing[0].done())
 
 
+@pytest.mark.long
 def test_a_loop_thread_that_ended_is_replaced_and_its_callers_get_an_error(script: Script) -> None:
     assert script.run("""
         import asyncio
@@ -175,6 +176,7 @@ def test_a_signal_handler_may_call_the_client_at_any_point(script: Script) -> No
     """) == (0, "True 1\n", "")
 
 
+@pytest.mark.long
 def test_an_event_loop_that_cannot_start_raises_in_the_caller_and_may_be_retried(script: Script) -> None:
     assert script.run("""
         import resource
@@ -190,6 +192,7 @@ def test_an_event_loop_that_cannot_start_raises_in_the_caller_and_may_be_retried
     """) == (0, "Too many open files 0\n", "")
 
 
+@pytest.mark.long
 def test_a_call_that_is_interrupted_before_its_start_sends_nothing(
     script: Script, emulator: Emulator
 ) -> None:
@@ -212,6 +215,7 @@ def test_a_call_that_is_interrupted_before_its_start_sends_nothing(
     assert [request.method for request in emulator.requests] == ["GET", "GET"]
 
 
+@pytest.mark.long
 def test_ctrl_c_while_a_call_is_passed_to_the_loop_leaves_no_thread_waiting(script: Script) -> None:
     # At that moment a second thread calls, and relies on the wake-up that the first thread is about to send.
     assert script.run("""

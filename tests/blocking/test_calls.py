@@ -103,6 +103,7 @@ def test_leaving_the_block_closes_the_client(emulator: Emulator) -> None:
     client.close()
 
 
+@pytest.mark.long
 def test_closing_an_unused_client_starts_nothing(script: Any) -> None:
     assert script.run("""
         client = ImgwireClient()
@@ -407,6 +408,7 @@ def test_a_failed_page_raises_one_error_and_no_exception_group(
     until(lambda: held(client) == 0)
 
 
+@pytest.mark.long
 def test_calls_create_no_reference_cycles(script: Any) -> None:
     assert script.run("""
         import gc

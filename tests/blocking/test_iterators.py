@@ -141,6 +141,7 @@ def test_leaving_the_loop_early_ends_the_generator(sample: Sample, source: Async
     assert source.log == ["numbers ended"]
 
 
+@pytest.mark.long
 def test_closing_an_iterator_waits_for_a_limited_time(sample: Sample, source: AsyncSample) -> None:
     numbers = sample.slow_to_end()
     next(numbers)

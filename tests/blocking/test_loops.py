@@ -45,6 +45,7 @@ def run_in_new_loop(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(work)
 
 
+@pytest.mark.long
 def test_one_client_serves_several_event_loops_in_turn_and_leaks_nothing(script: Script) -> None:
     assert script.run("""
         import asyncio, anyio
@@ -61,6 +62,7 @@ def test_one_client_serves_several_event_loops_in_turn_and_leaks_nothing(script:
     """) == (0, "0 0 0 0 0 1\n", "")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("asgiref") is None, reason="needs asgiref")
 def test_the_client_works_in_the_event_loops_of_asgiref(script: Script) -> None:
     assert script.run(
@@ -189,6 +191,7 @@ DROPPED = """
 """
 
 
+@pytest.mark.long
 def test_a_dropped_client_is_closed_by_its_own_loop_and_by_no_other_thread(script: Script) -> None:
     assert script.run(
         DROPPED

@@ -60,6 +60,7 @@ def stop_when_busy(emulator: Emulator, process: subprocess.Popen[str], *, again:
 # --- Ctrl-C -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_call_at_once_and_the_client_goes_on(script: Script, emulator: Emulator) -> None:
     emulator.faults.add(*GET, stall=ENDLESS)
     process = script.start("""
@@ -145,6 +146,7 @@ def test_an_uncaught_ctrl_c_ends_the_process(
     assert "Unclosed" not in err
 
 
+@pytest.mark.long
 def test_after_ctrl_c_in_a_step_the_next_call_gets_its_own_response(
     script: Script, emulator: Emulator
 ) -> None:
@@ -163,6 +165,7 @@ def test_after_ctrl_c_in_a_step_the_next_call_gets_its_own_response(
     assert process.communicate() == ("[] [] None\n", "")
 
 
+@pytest.mark.long
 def test_ctrl_c_inside_a_reader_of_the_user_raises_keyboard_interrupt(
     script: Script, emulator: Emulator
 ) -> None:
@@ -248,6 +251,7 @@ def test_a_client_that_was_never_closed_does_not_delay_the_exit(script: Script, 
     assert time.monotonic() - started_at < 20
 
 
+@pytest.mark.long
 def test_a_daemon_thread_during_a_call_ends_without_output(script: Script, emulator: Emulator) -> None:
     emulator.faults.add(*GET, stall=ENDLESS)
     started_at = time.monotonic()
@@ -265,6 +269,7 @@ def test_a_daemon_thread_during_a_call_ends_without_output(script: Script, emula
     until(lambda: open_handlers(emulator) == 0)
 
 
+@pytest.mark.long
 def test_a_call_during_interpreter_shutdown_is_rejected(script: Script) -> None:
     late = """
         import atexit
@@ -292,6 +297,7 @@ def test_a_call_during_interpreter_shutdown_is_rejected(script: Script) -> None:
     assert out == "ImgwireClient cannot be used any more: the interpreter is shutting down\n" * 3 + "True\n"
 
 
+@pytest.mark.long
 def test_the_first_call_may_come_in_an_exit_handler_where_threads_may_still_be_started(
     script: Script,
 ) -> None:
@@ -518,6 +524,7 @@ FORKS = [
 ]
 
 
+@pytest.mark.long
 @needs_fork
 @pytest.mark.parametrize(("how", "fork"), FORKS)
 def test_both_processes_can_use_the_client_after_a_fork(
@@ -586,6 +593,7 @@ def test_a_signal_handler_may_fork_while_its_thread_waits_for_a_response(
     ) == (0, "child 0\n", "")
 
 
+@pytest.mark.long
 @needs_fork
 def test_children_of_multiprocessing_make_their_own_connections(script: Script, emulator: Emulator) -> None:
     assert script.run("""
@@ -607,6 +615,7 @@ def test_children_of_multiprocessing_make_their_own_connections(script: Script, 
     assert len(connections) <= 5
 
 
+@pytest.mark.long
 @needs_fork
 def test_a_fork_inside_a_running_loop_does_not_affect_the_loop(script: Script) -> None:
     assert script.run("""
@@ -630,6 +639,7 @@ def test_a_fork_inside_a_running_loop_does_not_affect_the_loop(script: Script) -
     """) == (0, "child 0\n", "")
 
 
+@pytest.mark.long
 @needs_fork
 @forks
 def test_a_forked_child_does_not_touch_the_event_loops_of_its_parent(script: Script, fork: str) -> None:
@@ -727,6 +737,7 @@ def application(environ, start_response):
     assert process.wait(15) == 0
 
 
+@pytest.mark.long
 @needs_fork
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="older Pythons don't warn")
 def test_python_warns_about_a_fork_after_the_first_call_and_not_before(script: Script) -> None:

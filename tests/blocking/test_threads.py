@@ -38,6 +38,7 @@ def test_many_threads_share_one_client_one_loop_thread_and_one_session(
     assert len(client._shared.sessions._by_loop) == 1
 
 
+@pytest.mark.long
 def test_concurrent_first_calls_start_one_loop_thread(script: Any) -> None:
     assert script.run("""
         client = ImgwireClient()

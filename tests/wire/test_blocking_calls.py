@@ -125,6 +125,7 @@ async def test_a_folder_of_files_makes_no_blocking_call_on_the_loop(
     assert [result.error for result in results] == [None] * 40
 
 
+@pytest.mark.long
 async def test_no_other_operation_makes_a_blocking_call_on_the_loop(tmp_path: Path) -> None:
     """TLS is used, so that the file with the trusted CAs is read, too."""
     pytest.importorskip("trustme")

@@ -438,6 +438,7 @@ async def test_a_stream_that_is_closed_early_releases_everything(stage: Stage) -
 # --- several errors at once ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("host", ["api", "storage", "cdn"])
 async def test_no_exception_group_leaves_an_operation(stage: Stage, host: Any) -> None:
     raised: dict[str, BaseException] = {}

@@ -152,6 +152,7 @@ async def test_the_attempt_timeout_ends_every_attempt(emulator: Emulator, client
     assert (caught.value.which, isinstance(caught.value, TimeoutError)) == ("attempt", True)
 
 
+@pytest.mark.long
 @pytest.mark.world
 async def test_waiting_for_a_slot_does_not_count_for_the_attempt_timeout(
     emulator: Emulator, world: World
@@ -381,6 +382,7 @@ async def test_a_failed_bulk_delete_reports_the_ids_with_their_error() -> None:
     assert all(isinstance(error, APIConnectionError) and not error.sent for _, error in result.failed)
 
 
+@pytest.mark.long
 async def test_the_deadline_limits_all_batches_together(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
@@ -414,6 +416,7 @@ async def test_a_call_that_waits_for_a_slot_raises_when_the_client_is_closed(
         assert "client is closed" in str(outcome)
 
 
+@pytest.mark.long
 async def test_calls_do_not_wait_inside_a_connector_with_a_limit_per_host(emulator: Emulator) -> None:
     emulator.faults.add("GET", "*", times=None, stall=0.3)
     async with AsyncImgwireClient(

@@ -221,6 +221,7 @@ async def test_a_deadline_that_passes_while_the_file_is_moved_into_place_is_no_e
     assert [path.read_bytes() for path in folder.iterdir()] == [png()]
 
 
+@pytest.mark.long
 def test_the_blocking_client_downloads_pictures_and_archives(folder: Path) -> None:
     steps: list[DownloadProgress] = []
     with Emulator() as emulator, ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
@@ -543,6 +544,7 @@ async def test_an_image_that_is_not_ready_cannot_be_downloaded(
     assert (caught.value.status, list(folder.iterdir())) == (404, [])
 
 
+@pytest.mark.long
 async def test_retry_after_of_the_cdn_is_obeyed_and_does_not_delay_api_calls(
     client: AsyncImgwireClient, emulator: Emulator, image: Image
 ) -> None:

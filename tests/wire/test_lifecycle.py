@@ -315,6 +315,7 @@ def _marks(how: str) -> list[pytest.MarkDecorator]:
     return [] if how in QUICK_ENDS else [pytest.mark.slow]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [pytest.param(how, marks=_marks(how)) for how in ENDS])
 def test_the_interpreter_exits_quickly_and_prints_nothing(service: EmulatorProcess, how: str) -> None:
     script = SCRIPT + textwrap.dedent(ENDS[how])

@@ -92,6 +92,7 @@ async def test_a_call_that_waits_for_a_slot_is_delayed_too(emulator: Emulator) -
     )
 
 
+@pytest.mark.long
 async def test_a_call_that_gives_up_does_not_open_the_gate_for_others(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
@@ -127,6 +128,7 @@ async def test_a_too_long_retry_after_raises_and_an_invalid_one_is_ignored(
     assert time.monotonic() - started_at < 4
 
 
+@pytest.mark.long
 async def test_a_429_delays_clones_and_other_threads(emulator: Emulator) -> None:
     with ImgwireClient(emulator.api_key, base_url=emulator.base_url) as client:
         emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "1"})
@@ -139,6 +141,7 @@ async def test_a_429_delays_clones_and_other_threads(emulator: Emulator) -> None
     assert min(request_times(emulator)[1:]) >= 1.0
 
 
+@pytest.mark.long
 async def test_a_429_delays_calls_on_other_event_loops(emulator: Emulator) -> None:
     client = AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url)
     emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "1"})
@@ -149,6 +152,7 @@ async def test_a_429_delays_calls_on_other_event_loops(emulator: Emulator) -> No
     assert request_times(emulator)[1] >= 1.0
 
 
+@pytest.mark.long
 async def test_a_429_does_not_use_up_a_retry(emulator: Emulator, client: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", times=4, status=429)
     patient = client.with_options(retries=RetryPolicy(max_retries=1, backoff=0.01, max_backoff=0.02))
@@ -197,6 +201,7 @@ async def test_the_deadline_error_of_an_unsent_call_names_the_rate_limit(
     assert caught.value.exchange is not None
 
 
+@pytest.mark.long
 async def test_the_send_times_of_cancelled_calls_are_used_by_others(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:
@@ -227,6 +232,7 @@ async def test_a_429_from_the_storage_does_not_delay_api_calls(
     await asyncio.wait([uploading])
 
 
+@pytest.mark.long
 async def test_on_retry_gets_the_delay_of_the_rate_limit(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:

@@ -175,6 +175,7 @@ async def test_a_call_waits_at_most_max_rate_wait_for_a_closed_gate(
     assert len(emulator.requests) == 1
 
 
+@pytest.mark.long
 async def test_a_429_delays_other_calls_of_the_client(emulator: Emulator, client: AsyncImgwireClient) -> None:
     emulator.faults.add("GET", "*", status=429, headers={"Retry-After": "1"})
     started_at = time.monotonic()

@@ -170,6 +170,7 @@ async def test_uploads_of_unknown_size_wait_for_temporary_files_without_a_timeou
             await asyncio.gather(*holding, waiting)
 
 
+@pytest.mark.long
 async def test_an_upload_that_waits_for_the_rate_limit_holds_no_put_slot(emulator: Emulator) -> None:
     """While one upload waits for the rate limit to fetch its URL, another upload that has a URL continues."""
     async with AsyncImgwireClient(emulator.api_key, base_url=emulator.base_url, max_connections=1) as client:

@@ -243,6 +243,7 @@ async def test_no_expired_url_is_used_twice(client: AsyncImgwireClient, emulator
     assert len({put.target for put in puts(emulator)}) == len(puts(emulator)) == 50 + len(rejected)
 
 
+@pytest.mark.long
 @pytest.mark.world
 @pytest.mark.parametrize("switches", [{"url_lifetime": 1.0}])
 async def test_no_url_expires_while_files_wait_for_a_slot(

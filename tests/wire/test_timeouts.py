@@ -156,6 +156,7 @@ async def test_the_error_counts_all_attempts_and_their_seconds(
     claim(await running_out(hurried.images.list()), "attempt", 3)
 
 
+@pytest.mark.long
 @pytest.mark.world
 async def test_a_deadline_error_names_the_last_failure_and_the_current_attempt(
     emulator: Emulator, client: AsyncImgwireClient
@@ -189,6 +190,7 @@ async def test_waiting_for_a_slot_counts_only_for_the_deadline(
     await queued
 
 
+@pytest.mark.long
 async def test_the_deadline_ends_the_delay_before_a_retry(
     emulator: Emulator, client: AsyncImgwireClient
 ) -> None:

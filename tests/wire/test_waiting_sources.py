@@ -421,6 +421,7 @@ async def test_files_that_hang_do_not_delay_other_files(
     assert {put.body_sha256 for put in puts(emulator)} == {hashlib.sha256(data).hexdigest()}
 
 
+@pytest.mark.long
 def test_a_process_can_end_while_a_disk_hangs(tmp_path: Path) -> None:
     """A blocking open of a FIFO without a writer hangs like that of a file on a broken network disk."""
     os.mkfifo(tmp_path / "fifo")
