@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 import attrs
 
 from imgwire_async.formatting import short_repr
 from imgwire_async.models import SupportedMimeType
+from imgwire_async.resources import arguments
+from imgwire_async.uploads.detect import base_name
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.source import File
 
@@ -29,6 +32,73 @@ class Identity:
     mtime_ns: int | None = None
     sha256: str | None = None
     tag: str | None = None
+
+
+def _checked_url(value: object) -> str:
+    """Return an absolute http(s) URL without its fragment, which no server receives.
+
+    Raises `TypeError` or `ValueError`. The message does not contain the URL, because its query may be secret.
+    """
+    url = arguments.http_url("url", value)
+    try:
+        parts = urlsplit(url)
+        # A password with a slash or a hash sign is read as a port.
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        has_host = False
+    if not has_host:
+        raise ValueError("url must be an http(s) URL with a host, and with a port from 1 to 65535 if any")
+    return url.partition("#")[0]
+
+
+@attrs.frozen(repr=False)
+class RemoteFile:
+    """A picture at an http(s) URL, which the service fetches itself.
+
+    Pass it as the file of a `BatchItem`. Only batch runs upload it. The query and the user info of a URL may
+    be secrets, so the repr and `label` contain neither.
+
+    Args:
+        url: An absolute http or https URL that the service can reach. A fragment is dropped.
+
+    Raises:
+        TypeError: The URL is not text.
+        ValueError: The URL is not an absolute http or https URL.
+    """
+
+    url: str = attrs.field(converter=_checked_url)
+
+    @property
+    def label(self) -> str:
+        """The URL without user info and query."""
+        scheme, _, rest = self.url.partition("?")[0].partition("://")
+        authority, slash, path = rest.partition("/")
+        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+    def __repr__(self) -> str:
+        return f"RemoteFile({short_repr(self.label)})"
+
+    @property
+    def name(self) -> str | None:
+        """The last part of the path of the URL, None if it is empty."""
+        return base_name(urlsplit(self.url).path) or None
+
+    @property
+    def size(self) -> int | None:
+        """None: only the service knows the size."""
+        return None
+
+    @property
+    def replayable(self) -> bool:
+        """True: the service can fetch the URL again."""
+        return True
+
+    def open(self) -> AsyncGenerator[bytes, None]:
+        """Raise `TypeError`, because only the service reads the bytes."""
+        raise TypeError(
+            "only the service can fetch a RemoteFile: upload it in a batch run, or call "
+            "client.images.upload_via_url(url)"
+        )
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from typing import cast
 import attrs
 
 from imgwire_async import checks
-from imgwire_async.batch.items import Identity
+from imgwire_async.batch.items import Identity, RemoteFile
 from imgwire_async.formatting import quoted
 
 # The beginning of each derived key. The number changes if other values are hashed, or in another order.
@@ -34,6 +34,17 @@ def key_bytes(key: str) -> bytes:
 def key_text(data: bytes) -> str:
     """Return the key that `key_bytes` has encoded."""
     return data.decode("utf-8", "surrogatepass")
+
+
+def url_key(url: str) -> str:
+    """Return the key of a picture at a URL: the URL without user info, query and fragment.
+
+    If the URL has a query, `?` and 12 hexadecimal digits of its SHA-256 follow. So the key tells queries
+    apart and contains no secret. Raises `ValueError` unless `url` is an absolute http(s) URL.
+    """
+    file = RemoteFile(url)
+    query = file.url.partition("?")[2]
+    return f"{file.label}?{hashlib.sha256(key_bytes(query)).hexdigest()[:12]}" if query else file.label
 
 
 def derived_key(
