@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from imgwire_async.batch.batch import AsyncBatch
-    from imgwire_async.batch.items import BatchItem
+    from imgwire_async.batch.items import BatchItem, Skip
     from imgwire_async.batch.merge import merge_journals
     from imgwire_async.batch.records import BatchRecord
     from imgwire_async.batch.reporter import BatchEvent
@@ -43,6 +43,7 @@ _MODULE_BY_NAME = {
     "JournalError": "imgwire_async.batch_errors",
     "JournalLockedError": "imgwire_async.batch_errors",
     "PlannedFile": "imgwire_async.batch.results",
+    "Skip": "imgwire_async.batch.items",
     "folder": "imgwire_async.batch.sources.folder",
     "merge_journals": "imgwire_async.batch.merge",
 }
@@ -60,6 +61,7 @@ __all__ = [
     "JournalError",
     "JournalLockedError",
     "PlannedFile",
+    "Skip",
     "folder",
     "merge_journals",
 ]

@@ -169,14 +169,19 @@ class Entry:
 
 @attrs.frozen
 class Skip:
-    """One file of a source that is not uploaded, and the reason."""
+    """One file that a source leaves out, and the reason. A source of your own may yield it.
+
+    Args:
+        key: The name of the file in the journal, as in `BatchItem`.
+        reason: Why the file is not uploaded. Results, events, records and exports contain this text.
+    """
 
     key: str
     reason: str
 
     @property
     def bytes_in_memory(self) -> int:
-        """Zero: no file is kept."""
+        """Zero, because no file is kept."""
         return 0
 
 

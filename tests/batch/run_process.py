@@ -26,6 +26,8 @@ from imgwire_async import AsyncImgwireClient, RetryPolicy, Timeouts
 from imgwire_async.batch import AsyncBatch
 from imgwire_async.emulator import Emulator
 
+from .source_cases import files_of
+
 TESTS = Path(__file__).parents[1]
 # Seconds. The storage of the tests delays bytes for a much shorter time.
 STALL = 2.0
@@ -45,7 +47,8 @@ async def run(settings: dict[str, Any]) -> None:
     async with quick_client() as client:
         async with AsyncBatch(client, settings["journal"], **settings.get("batch", {})) as batch:
             print("begin", flush=True)
-            async for result in batch.upload(settings["folder"], **settings.get("upload", {})):
+            kind, path = settings.get("source", ["folder", settings["folder"]])
+            async for result in batch.upload(files_of(kind, Path(path)), **settings.get("upload", {})):
                 error = None if result.error is None else f"{type(result.error).__name__}: {result.error}"
                 print(json.dumps([result.key, result.status, result.image_id, error]), flush=True)
             print(json.dumps(attrs.asdict(batch.summary())), flush=True)
@@ -134,7 +137,7 @@ def run_process(
 ) -> Iterator[RunProcess]:
     """Start a run in a process of its own, and kill it at the end of the block if it still runs.
 
-    The process calls `limit` before it starts.
+    The process calls `limit` before it starts. `source` is a kind and a path of `source_cases.files_of`.
     """
     values = {"folder": str(folder), "journal": str(journal), **settings}
     process = RunProcess(emulator, values, preexec_fn=limit)

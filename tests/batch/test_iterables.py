@@ -197,6 +197,8 @@ def test_a_path_that_is_too_long_is_a_skip() -> None:
         (BatchItem(7, b"1"), TypeError, r"the key of files\[2\] must be text, not int"),  # type: ignore[arg-type]  # wrong
         (BatchItem("", b"1"), ValueError, r"the key of files\[2\] is empty"),
         (BatchItem("é" * 2_049, b"1"), ValueError, r"files\[2\] must have at most 4,096 bytes, not 4,098"),
+        (Skip("", "dark"), ValueError, r"the key of files\[2\] is empty"),
+        (Skip("k", 7), TypeError, r"the reason of files\[2\] must be text, not int"),  # type: ignore[arg-type]  # wrong
         (
             BatchItem("k", b"1", idempotency_key=False),
             ValueError,

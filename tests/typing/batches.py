@@ -25,6 +25,7 @@ from imgwire_async.batch import (
     JournalError,
     JournalLockedError,
     PlannedFile,
+    Skip,
     folder,
     merge_journals,
 )
@@ -38,6 +39,18 @@ def show(event: BatchEvent) -> None:
 
 async def paths() -> AsyncIterator[Path]:
     yield Path("a.jpg")
+
+
+class Table:
+    """A source of the user."""
+
+    name = "table"
+
+    async def __aiter__(self) -> AsyncIterator[BatchItem | Skip]:
+        yield BatchItem("a", b"")
+        yield Skip("b", "no picture")
+
+    async def aclose(self) -> None: ...
 
 
 async def upload(client: AsyncImgwireClient) -> BatchSummary:
@@ -68,6 +81,8 @@ async def upload(client: AsyncImgwireClient) -> BatchSummary:
             batch.stop()
         async for _ in batch.upload(paths()):
             pass
+        async for _ in batch.upload(Table()):
+            pass
         async for planned in batch.plan([UploadItem("a.jpg"), BatchItem("b", b"")], shard="1/2"):
             assert_type(planned, PlannedFile)
             assert_type(planned.action, Literal["upload", "done", "changed", "retry", "skip"])
@@ -87,6 +102,8 @@ def upload_blocking(client: ImgwireClient) -> int:
             assert_type(batch.upload(["a.jpg"]), Generator[BatchResult, None, None])
             for result in batch.upload(folder("photos"), include_done=True):
                 print(result.key, result.error or result.image_id)
+            for _ in batch.upload(Table()):
+                pass
             for planned in batch.plan("photos"):
                 print(planned.key, planned.action, planned.reason)
             assert_type([record.error for record in batch.records()], list[str | None])

@@ -46,8 +46,10 @@ def check(value: object, position: int) -> Checked | Entry | Skip:
     Raises `TypeError` or `ValueError` that names the position.
     """
     where = f"files[{position}]"
-    if isinstance(value, Entry | Skip):
+    if isinstance(value, Entry):
         return value
+    if isinstance(value, Skip):
+        return Skip(_checked_key(where, value.key), checks.text(f"the reason of {where}", value.reason))
     if isinstance(value, str | os.PathLike):
         path = _absolute(where, cast("object", value))
         return Checked(path, UploadItem(path), path)
@@ -65,13 +67,7 @@ def check(value: object, position: int) -> Checked | Entry | Skip:
 
 
 def _check_batch_item(where: str, value: BatchItem) -> Checked:
-    key = checks.text(f"the key of {where}", value.key)
-    if not key:
-        raise ValueError(f"the key of {where} is empty; each file needs a key of its own")
-    if len(key_bytes(key)) > MAX_KEY:
-        raise ValueError(
-            f"the key of {where} must have at most {MAX_KEY:,} bytes, not {len(key_bytes(key)):,}"
-        )
+    key = _checked_key(where, value.key)
     is_path = isinstance(value.file, str | os.PathLike)
     path = _absolute(f"the file of {where}", value.file) if is_path else None
     item = UploadItem(
@@ -86,6 +82,17 @@ def _check_batch_item(where: str, value: BatchItem) -> Checked:
         upload_token=value.upload_token,
     )
     return Checked(key, _checked(where, item), path)
+
+
+def _checked_key(where: str, value: object) -> str:
+    key = checks.text(f"the key of {where}", value)
+    if not key:
+        raise ValueError(f"the key of {where} is empty; each file needs a key of its own")
+    if len(key_bytes(key)) > MAX_KEY:
+        raise ValueError(
+            f"the key of {where} must have at most {MAX_KEY:,} bytes, not {len(key_bytes(key)):,}"
+        )
+    return key
 
 
 def _checked(where: str, item: UploadItem) -> UploadItem:

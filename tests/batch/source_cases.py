@@ -1,0 +1,169 @@
+"""The same pictures in a source of each kind, for tests of what must hold for every source."""
+
+from __future__ import annotations
+
+import abc
+import importlib.util
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+from imgwire_async.batch import BatchItem
+from imgwire_async.emulator import Emulator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+class Case(abc.ABC):
+    """The pictures of one source. `path` is where they are."""
+
+    # Whether a picture that changes is uploaded again, and the others are not.
+    sees_changes: ClassVar[bool] = True
+    changes_alone: ClassVar[bool] = True
+
+    def __init__(self, folder: Path, emulator: Emulator) -> None:
+        self.folder = folder
+        self.emulator = emulator
+        self.path = folder / "pictures"
+        self._age = 0
+
+    @property
+    def kind(self) -> str:
+        """The name of the source in `CASES`."""
+        return next(name for name, case in CASES.items() if case is type(self))
+
+    def files(self) -> Any:
+        """Return the argument `files` of `upload` and `plan`."""
+        return files_of(self.kind, self.path)
+
+    @abc.abstractmethod
+    def write(self, pictures: Mapping[str, bytes]) -> None:
+        """Replace the content of the source. The time of what is the same stays, as far as it can."""
+
+    @abc.abstractmethod
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        """Replace the content by pictures of which one cannot be read."""
+
+    def lose(self) -> None:
+        """Delete all bytes."""
+        shutil.rmtree(self.path) if self.path.is_dir() else self.path.unlink()
+
+    def key(self, name: str) -> str:
+        """Return the key of a picture."""
+        return name
+
+
+def sync_folder(folder: Path, pictures: Mapping[str, bytes]) -> None:
+    """Write what is new, with a new time, and delete what is no longer there."""
+    for path in [*folder.rglob("*")] if folder.exists() else []:
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in pictures:
+            path.unlink()
+    for name, data in pictures.items():
+        path = folder / name
+        if path.is_symlink():
+            path.unlink()
+        if not path.is_file() or path.read_bytes() != data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            later = path.stat().st_mtime_ns + 10**9 if path.is_file() else None
+            path.write_bytes(data)
+            if later is not None:
+                os.utime(path, ns=(later, later))
+
+
+class FolderCase(Case):
+    """A folder."""
+
+    def write(self, pictures: Mapping[str, bytes]) -> None:
+        self.path.mkdir(exist_ok=True)
+        sync_folder(self.path, pictures)
+
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        self.write(pictures)
+        (self.path / name).unlink()
+        (self.path / name).symlink_to("nowhere")
+
+
+class PathsCase(FolderCase):
+    """An iterator over the paths of a folder and its subfolders."""
+
+    def key(self, name: str) -> str:
+        return str(self.path / name)
+
+
+class TableCase(Case):
+    """The source of the user in `examples/table.py`. Its pictures are in a database."""
+
+    def write(self, pictures: Mapping[str, bytes]) -> None:
+        assert len({*map(number_of, pictures)}) == len(pictures)
+        write_table(self.path, ((number_of(name), name, data) for name, data in pictures.items()))
+
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        self.write(pictures)
+        with closing(sqlite3.connect(self.path)) as database, database:
+            database.execute("UPDATE products SET picture = NULL WHERE id = ?", (number_of(name),))
+
+    def key(self, name: str) -> str:
+        return f"products/{number_of(name)}"
+
+
+def write_table(path: Path, rows: Any) -> None:
+    """Write the table of `examples/table.py`: id, name and picture of each product."""
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT, picture BLOB)")
+        database.executemany("INSERT INTO products VALUES (?, ?, ?)", rows)
+
+
+def number_of(name: str) -> int:
+    """Return a number for a name."""
+    return int.from_bytes(name.encode("utf-8", "surrogatepass")[-7:], "big")
+
+
+def example(name: str) -> ModuleType:
+    """Return the module of an example, which is in no package."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _paths_below(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if not path.is_dir())
+
+
+def _items_below(folder: Path) -> Iterator[BatchItem]:
+    for path in _paths_below(folder):
+        yield BatchItem(path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+class BytesCase(FolderCase):
+    """An iterator over files in memory."""
+
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        self.write({**pictures, name: b"no picture"})
+
+
+# What `upload` and `plan` take, of the path of a source.
+FILES: dict[str, Callable[[Path], Any]] = {
+    "folder": lambda path: path,
+    "paths": _paths_below,
+    "bytes": _items_below,
+    "table": lambda path: example("table").Pictures(path),
+}
+CASES: dict[str, type[Case]] = {
+    "folder": FolderCase, "paths": PathsCase, "bytes": BytesCase, "table": TableCase,
+}  # fmt: skip
+
+
+def files_of(kind: str, path: Path) -> Any:
+    """Return the argument `files` for a source in another process, too."""
+    return FILES[kind](path)
