@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
-from imgwire_async import checks, disk_work
-from imgwire_async.batch.items import Entry, Skip, Source
-from imgwire_async.batch.sources.base import ChunkedSource, Files
+from imgwire_async import checks
+from imgwire_async.batch.items import Source
+from imgwire_async.batch.sources.base import Files, ThreadedSource
 from imgwire_async.batch.sources.folder_walk import FolderOptions, FolderWalk
 from imgwire_async.batch.sources.globs import Exclusion, Inclusion, parse_patterns
-from imgwire_async.threads import consume_exception
 
 
 @attrs.frozen
@@ -87,42 +85,15 @@ def folder(
     return Folder(options, options.prefix, checks.flag("moved", moved))
 
 
-class FolderSource(ChunkedSource):
+class FolderSource(ThreadedSource):
     """The source of one run over a folder. A worker thread reads the folder."""
 
     def __init__(self, described: Folder, own_paths: frozenset[Path]) -> None:
-        super().__init__(described.name, described.prefix, is_moved=described.moved)
+        walk = FolderWalk(described.options, own_paths)
+        super().__init__(walk, described.name, described.prefix, is_moved=described.moved)
         self._described = described
         self._own_paths = own_paths
-        self._walk = FolderWalk(described.options, own_paths)
-        self._reading: asyncio.Future[tuple[list[Entry | Skip], bool]] | None = None
-        self._is_over = False
-
-    async def read(self) -> list[Entry | Skip]:
-        """Return the next items, or an empty list at the end. Nothing is lost if the task is cancelled."""
-        while not self._is_over:
-            if self._reading is None:
-                self._reading = disk_work.submit(self._walk.read)
-                self._reading.add_done_callback(consume_exception)
-            try:
-                items, is_over = await asyncio.shield(self._reading)
-            except asyncio.CancelledError:
-                raise
-            except BaseException:
-                self._is_over = True
-                raise
-            self._reading = None
-            self._is_over = self._is_over or is_over
-            if items:
-                return items
-        return []
 
     def again(self) -> Source:
         """Return a new source with the same files."""
         return FolderSource(self._described, self._own_paths)
-
-    async def aclose(self) -> None:
-        """Stop reading the folder. A thread that hangs is left alone."""
-        self._is_over = True
-        if self._walk.stop():
-            await disk_work.run_cleanup(self._walk.close)
