@@ -1,4 +1,4 @@
-"""Upload the pictures of a database table: `IMGWIRE_API_KEY=... python table.py shop.db`.
+"""Upload the pictures of a database table: `IMGWIRE_API_KEY=... python batch_table.py shop.db`.
 
 The table is `products(id INTEGER PRIMARY KEY, name TEXT, picture BLOB)` of an SQLite database. The class
 `Pictures` is a source of files for batch runs. Write such a class for your own database or service: it has a
