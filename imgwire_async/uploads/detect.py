@@ -20,6 +20,7 @@ from imgwire_async.uploads import hints
 from imgwire_async.uploads.chunks import flat_view, from_async_iterator, from_iterator, from_reader, split
 from imgwire_async.uploads.disk import CHUNK_SIZE, FileStat, Handle, open_path
 from imgwire_async.uploads.pipes import from_special_file, from_unseekable
+from imgwire_async.uploads.sdk_source import SDKSource
 from imgwire_async.uploads.source import (
     BytesSource,
     FileSource,
@@ -47,6 +48,8 @@ async def open_source(file: object, head_bytes: int) -> Source:
     """
     if isinstance(file, str | os.PathLike):
         return await _path_source(cast("str | os.PathLike[str]", file), head_bytes)
+    if isinstance(file, SDKSource):
+        return file
     if hints.has_buffer(file):
         dimensions = 1 if isinstance(file, bytes | bytearray) else len(getattr(file, "shape", (0,)))
         return BytesSource(flat_view(file, f"file must be {_ACCEPTED_KINDS}"), dimensions=dimensions)

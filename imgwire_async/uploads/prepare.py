@@ -15,6 +15,7 @@ from imgwire_async.uploads.detect import base_name, open_source
 from imgwire_async.uploads.disk import PathSource
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.prepared import PreparedUpload, label
+from imgwire_async.uploads.sdk_source import SDKSource
 from imgwire_async.uploads.source import BytesSource, FileSource, Source, StreamSource
 from imgwire_async.uploads.spool import spool_slot, spooled
 from imgwire_async.uploads.tiff import TIFF_BYTES, is_raw
@@ -77,7 +78,7 @@ async def _open(file: object, stack: contextlib.AsyncExitStack, head_bytes: int)
     source = await open_source(file, head_bytes)
     if isinstance(source, BytesSource):
         stack.callback(source.release)
-    if isinstance(source, StreamSource):
+    if isinstance(source, StreamSource | SDKSource):
         stack.push_async_callback(source.aclose)
     return source
 
@@ -140,7 +141,7 @@ def _was_started(source: Source) -> bool:
 
 def _path(source: Source) -> str | None:
     """Return the path that the caller gave for a source, or None for a source without a path."""
-    return source.path if isinstance(source, PathSource | StreamSource) else None
+    return source.path if isinstance(source, PathSource | StreamSource | SDKSource) else None
 
 
 def _label(source: Source, name: str) -> str:

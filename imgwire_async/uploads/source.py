@@ -1,8 +1,8 @@
 """The kinds of sources that can be uploaded, with one interface: a name, a size, and an `open` method.
 
 A file object that the caller opened stays open, and its position stays where reading ended. Files that the
-SDK opened are closed, also on cancellation. The source for a path is in `disk`. `user_code` decides in which
-thread user code runs.
+SDK opened are closed, also on cancellation. The source for a path is in `disk`, and the base class for
+sources of the SDK itself in `sdk_source`. `user_code` decides in which thread user code runs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from imgwire_async import checks, user_code
 from imgwire_async.formatting import shortened
 from imgwire_async.uploads.chunks import from_async_iterator, split
 from imgwire_async.uploads.disk import CHUNK_SIZE, FileStat, Parser, PathSource, require_unchanged
+from imgwire_async.uploads.sdk_source import SDKSource
 
 T = TypeVar("T")
 
@@ -378,4 +379,4 @@ def _run_without_loop(awaitable: Awaitable[T]) -> T:
     raise must_not_await
 
 
-Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | UserSource
+Source: TypeAlias = BytesSource | PathSource | FileSource | StreamSource | UserSource | SDKSource

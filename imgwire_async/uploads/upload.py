@@ -7,7 +7,6 @@ the storage rejected is never used again. Bytes are sent again only if the sourc
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -160,7 +159,7 @@ class Upload:
         item = self._item
         if self._is_open and not self._is_from_user_code(error):
             error.image = error.image or self.image
-            if isinstance(item.file, str | os.PathLike) and put_errors.concerns_one_file(error):
+            if self._file.path is not None and put_errors.concerns_one_file(error):
                 put_errors.prefix_path(self._file.label, error)
         if isinstance(error, UploadError) and error.file_name is None:
             error.file_name = self.file_name or item.file_name or path_name(item.file)
