@@ -85,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--ready-polls", type=int, default=1, metavar="N", help="number of retrieves that return PROCESSING")
     add(
+        "--fetch-after",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="seconds that an upload by URL stays PENDING",
+    )
+    add(
         "--idempotency",
         choices=get_args(Idempotency),
         default="same",
@@ -157,6 +164,7 @@ def _create_emulator(options: argparse.Namespace) -> Emulator:
         tls=options.tls,
         ready_after=options.ready_after,
         ready_polls=options.ready_polls,
+        fetch_after=options.fetch_after,
         idempotency=options.idempotency,
         deleted_keys=options.deleted_keys,
         list_order=options.list_order,

@@ -36,6 +36,7 @@ class Switches:
 
     ready_after: float = field(default=0.0, validator=ge(0))
     ready_polls: int = field(default=1, validator=and_(instance_of(int), ge(0)))
+    fetch_after: float = field(default=0.0, validator=ge(0))
     idempotency: Idempotency = field(
         default="same", validator=in_(("same", "conflict", "same_dead_url", "ignored"))
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
 
+from imgwire_async.emulator.bodies import StoredBody
 from imgwire_async.emulator.http import HTTPError, Response, api_error, json_response
 from imgwire_async.emulator.lifecycle import extension_of, type_by_name
 from imgwire_async.emulator.paging import paged_response
@@ -107,16 +109,30 @@ def upload_via_url(state: State, call: ApiCall) -> Response:
     image = _existing_image(state, call)
     if image is None:
         url = call.body.text("url")
-        stored = fetch_picture(state, call.origins, url, call.now)
+        delay = state.switches.fetch_after
+        stored = _fetch(state, call, url)
         name = (
             call.body.optional_text("file_name")
             or unquote(PurePosixPath(urlsplit(url).path).name)
             or "upload"
         )
         image = _new_image(state, call, name, None)
+        if delay:
+            image = evolve(image, fetched=stored, fetched_at=call.now + timedelta(seconds=delay))
         state.store.add_image(image)
-        image = state.store.store_bytes(image, stored, call.now)
+        if stored is not None and not delay:
+            image = state.store.store_bytes(image, stored, call.now)
     return json_response(_json_for_client(state, call, image))
+
+
+def _fetch(state: State, call: ApiCall, url: str) -> StoredBody | None:
+    """Return the picture at a URL, or None for one that cannot be fetched and is not rejected."""
+    try:
+        return fetch_picture(state, call.origins, url, call.now)
+    except HTTPError:
+        if state.switches.fetch_after:
+            return None
+        raise
 
 
 def create_upload_token(state: State, call: ApiCall) -> Response:

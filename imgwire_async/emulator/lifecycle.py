@@ -52,7 +52,11 @@ def advance_image(image: Image, now: datetime, switches: Switches) -> Image:
 
     PROCESSING ends when the image was retrieved `ready_polls` times and `ready_after` seconds have passed
     since its upload. The new status is READY or QUARANTINE.
+    PENDING ends when the picture of an upload by URL was fetched.
     """
+    if image.fetched is not None and image.fetched_at is not None and now >= image.fetched_at:
+        stored = image_after_upload(image, image.fetched, image.fetched_at)
+        image = evolve(stored, fetched=None, fetched_at=None)
     if image.status != "PROCESSING" or image.stored_at is None or image.polls < switches.ready_polls:
         return image
     due = image.stored_at + timedelta(seconds=switches.ready_after)

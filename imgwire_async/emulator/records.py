@@ -63,6 +63,7 @@ class Image:
     * `polls`: the number of retrieves that returned PROCESSING.
     * `stored` and `stored_at`: the uploaded bytes and the time of the upload.
     * `finding`: the result of examining the uploaded bytes.
+    * `fetched` and `fetched_at`: the bytes that the service is fetching from a URL, and when it has them.
     * `reason`: why the status is QUARANTINE.
     * `ready_at`: the time at which the status became READY.
     """
@@ -88,6 +89,8 @@ class Image:
     stored_at: datetime | None = None
     stored: StoredBody | None = field(default=None, repr=False)
     finding: Finding | None = None
+    fetched: StoredBody | None = field(default=None, repr=False)
+    fetched_at: datetime | None = None
     reason: str | None = None
     width: int = 0
     height: int = 0

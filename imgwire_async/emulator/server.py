@@ -87,6 +87,9 @@ class Emulator:
         ready_after: The minimum number of seconds from the upload until the image is READY.
         ready_polls: How many retrieves of an image return PROCESSING before it can be READY. Listing images
             does not count. With `ready_after=0.0` and `ready_polls=0` an image is READY after its PUT.
+        fetch_after: The number of seconds that an upload by URL stays PENDING, because the service fetches
+            the picture. The image of a URL that cannot be fetched stays PENDING. With 0.0 the picture is
+            fetched before the response, and such a URL is rejected with the status 422.
         idempotency: The response to a call that repeats an idempotency key. `"same"`: the first image, with a
             new upload URL if the image is PENDING, else with its last upload URL. `"same_dead_url"`: the
             first image with its last upload URL, even if this URL has expired. `"conflict"`: status 409.
@@ -126,6 +129,7 @@ class Emulator:
         client_key: str | None = None,
         ready_after: float = 0.0,
         ready_polls: int = 1,
+        fetch_after: float = 0.0,
         idempotency: Idempotency = "same",
         deleted_keys: DeletedKeys = "forgotten",
         list_order: ListOrder = "created",
@@ -140,6 +144,7 @@ class Emulator:
         switches = Switches(
             ready_after=ready_after,
             ready_polls=ready_polls,
+            fetch_after=fetch_after,
             idempotency=idempotency,
             deleted_keys=deleted_keys,
             list_order=list_order,

@@ -207,6 +207,26 @@ async def test_upload_by_url_returns_the_same_image_for_the_same_idempotency_key
     assert (await client.put(again["upload_url"], PNG, None)).s3_error == (403, "AccessDenied")
 
 
+@pytest.mark.parametrize("switches", [{"fetch_after": 30, "ready_polls": 0, "list_order": "updated"}])
+async def test_an_upload_by_url_is_pending_until_the_picture_was_fetched(
+    client: RawClient, emulator: Emulator
+) -> None:
+    emulator.urls["https://example.com/a.png"] = PNG
+    image_ids = [
+        (
+            await client.request(
+                "POST", "/images/upload_via_url", json={"url": f"https://example.com/{name}.png"}
+            )
+        ).json["id"]
+        for name in ("a", "missing")
+    ]
+    assert [emulator.images[image_id].status for image_id in image_ids] == ["PENDING", "PENDING"]
+    emulator.clock.advance(30)
+    listed = (await client.request("GET", "/images/")).json
+    statuses = {image["id"]: image["status"] for image in listed}
+    assert [statuses[image_id] for image_id in image_ids] == ["READY", "PENDING"]
+
+
 async def test_upload_by_url_rejects_more_than_100_mib(client: RawClient) -> None:
     client.emulator.urls["https://example.com/big.png"] = bytes(100 * 2**20 + 1)
     response = await client.request(
