@@ -8,12 +8,17 @@ from email.utils import parsedate_to_datetime
 import attrs
 
 from imgwire_async.batch import records
+from imgwire_async.batch.items import Identity
 from imgwire_async.batch.keys import KEY_PREFIX
 from imgwire_async.batch.records import FINAL_ERRORS, JournalRow, RowOwner
 from imgwire_async.models import Image, ImageStatus
 
 # A row with one of these errors has a record without bytes for certain, or is never uploaded again.
 _CERTAIN_ERRORS = FINAL_ERRORS | {"SourceChangedError", "UploadSizeError", "UnsupportedImageError"}
+# After one of these errors the service may have processed the request.
+_LOST_RESPONSES = frozenset(
+    {"APIConnectionError", "APITimeoutError", "APIStatusError", "ServerError", "DecodeError"}
+)
 _WITH_BYTES = frozenset({ImageStatus.PROCESSING, ImageStatus.READY})
 
 # The limits of the list walk: pages for each row in doubt, and pages in any case.
@@ -70,11 +75,23 @@ def has_arrived(image: Image) -> bool:
 def is_in_doubt(row: JournalRow) -> bool:
     """Return whether the service may have a record with bytes for a row that is not done.
 
-    The bytes of a row that failed may have arrived, if its record could not be checked.
+    The bytes of a row that failed may have arrived, if its record could not be checked, or if the service
+    fetches them.
     """
     if row.status == "started":
         return row.image_id is not None or row.idempotency_key is not None
+    if row.status == "failed" and row.image_id is None:
+        return _has_lost_response(row)
     return row.status == "failed" and row.image_id is not None and row.error_type not in _CERTAIN_ERRORS
+
+
+def _has_lost_response(row: JournalRow) -> bool:
+    """Return whether a row may be that of a URL that the service fetches, although it sent no response.
+
+    Such a row has no identity. A file that this program sends cannot arrive without a response.
+    """
+    is_lost = row.error_type in _LOST_RESPONSES and row.idempotency_key is not None
+    return is_lost and row.identity == Identity(None)
 
 
 def needs_walk(doubt: Doubt) -> bool:
@@ -82,7 +99,11 @@ def needs_walk(doubt: Doubt) -> bool:
 
     A row with an id needs the walk, too: the id may be that of an earlier record of the same key.
     """
-    return doubt.row.status == "started" and doubt.row.idempotency_key is not None
+    return _is_found_by_key(doubt.row)
+
+
+def _is_found_by_key(row: JournalRow) -> bool:
+    return row.idempotency_key is not None and (row.status == "started" or row.image_id is None)
 
 
 def is_record_of(doubt: Doubt, image: Image) -> bool:
@@ -155,7 +176,7 @@ def remaining_row(doubt: Doubt) -> JournalRow:
     if doubt.is_gone and row.image_id is not None:
         row = records.without_record(row)
     ids = [image.id for image in pending]
-    if row.status == "started" and row.idempotency_key is not None and ids and row.image_id not in ids:
+    if _is_found_by_key(row) and ids and row.image_id not in ids:
         # The create request may return this record again.
         newest = max(pending, key=_age_order)
         row = records.with_record(row, newest.id, newest.cdn_url)
@@ -170,4 +191,4 @@ def is_unsure(doubt: Doubt, *, is_complete: bool) -> bool:
     """
     if doubt.is_unknown:
         return True
-    return doubt.row.status == "started" and doubt.row.image_id is None and not is_complete
+    return needs_walk(doubt) and doubt.row.image_id is None and not is_complete

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import attrs
 
+from imgwire_async import checks
 from imgwire_async.formatting import short_repr
 from imgwire_async.models import SupportedMimeType
+from imgwire_async.redaction import Secret
 from imgwire_async.resources import arguments
 from imgwire_async.uploads.detect import base_name
 from imgwire_async.uploads.item import UploadItem
@@ -48,7 +51,12 @@ def _checked_url(value: object) -> str:
         has_host = False
     if not has_host:
         raise ValueError("url must be an http(s) URL with a host, and with a port from 1 to 65535 if any")
-    return url.partition("#")[0]
+    # The repr of a `Secret` has no query.
+    return Secret(url.partition("#")[0])
+
+
+def _checked_wait(value: object) -> bool:
+    return checks.flag("wait", value)
 
 
 @attrs.frozen(repr=False)
@@ -60,6 +68,7 @@ class RemoteFile:
 
     Args:
         url: An absolute http or https URL that the service can reach. A fragment is dropped.
+        wait: Whether the file is done only when its image is READY, also if the batch does not wait.
 
     Raises:
         TypeError: The URL is not text.
@@ -67,6 +76,7 @@ class RemoteFile:
     """
 
     url: str = attrs.field(converter=_checked_url)
+    wait: bool = attrs.field(default=True, kw_only=True, converter=_checked_wait)
 
     @property
     def label(self) -> str:
@@ -156,6 +166,12 @@ class Entry:
         return UploadItem(self._item) if isinstance(self._item, str) else self._item
 
     @property
+    def remote(self) -> RemoteFile | None:
+        """The URL from which the service fetches the picture, None for any other file."""
+        file = None if isinstance(self._item, str) else self._item.file
+        return file if isinstance(file, RemoteFile) else None
+
+    @property
     def bytes_in_memory(self) -> int:
         """The number of bytes that the item keeps in memory, because its file is not on disk."""
         if isinstance(self._item, str) or isinstance(file := self._item.file, str):
@@ -185,19 +201,42 @@ class Skip:
         return 0
 
 
+class BatchSource(Protocol):
+    """A source of files that you write yourself, for example over the rows of a database.
+
+    A run iterates over it in the event loop of the client, so the iteration must not block. Each run calls
+    `aclose` once at the end, also after an error, a `break` or a cancellation, so one object serves one run
+    unless its `aclose` leaves it usable.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the source in the journal. A run from a source of another name is kept apart."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[str | os.PathLike[str] | UploadItem | BatchItem | RemoteFile | Skip]:
+        """Return the files. A `Skip` is noted with its reason, and not uploaded."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release all resources."""
+        ...
+
+
 class Source(Protocol):
     """A source of files. Only one task iterates over it, and closes it with `aclose` at the end.
 
     `name` is the name in the journal, such as the absolute path of a folder. `prefix` is the part of derived
     keys that stands for the source: the prefix that the user gave, or the name. `may_repeat` says whether the
     same key can come twice. `is_moved` says that files of the journal with another source name belong to this
-    source.
+    source. `is_remote` says that the service fetches files of the source from URLs.
     """
 
     name: str
     prefix: str
     may_repeat: bool
     is_moved: bool
+    is_remote: bool
 
     def __aiter__(self) -> Source: ...
 

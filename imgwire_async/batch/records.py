@@ -42,6 +42,9 @@ FOLLOWERS: Mapping[RowStatus | None, frozenset[RowStatus]] = MappingProxyType(
 # The service has rejected such a picture. Its record has the bytes, and the same bytes would fail again.
 FINAL_ERRORS = frozenset({"ImageQuarantinedError"})
 
+# The service has never fetched such a picture from its URL. Only a new record can get its bytes.
+NEVER_FETCHED = "WaitTimeoutError"
+
 # The maximum length of the text of an error in the journal.
 _MAX_ERROR = 1_000
 
@@ -287,7 +290,9 @@ def failed(
     """
     _check(row, "failed")
     abandoned = row.abandoned
-    if row.status == "started" and row.image_id is not None and error_type not in FINAL_ERRORS:
+    # A stored file fails if its image is in quarantine, or if the service has not fetched it from its URL.
+    is_unfinished = row.status in {"started", "stored"}
+    if is_unfinished and row.image_id is not None and error_type not in FINAL_ERRORS:
         abandoned = _with(abandoned, row.image_id)
     return attrs.evolve(
         row,

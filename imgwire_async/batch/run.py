@@ -236,9 +236,8 @@ class BatchRun:
         self._parts = parts = make_parts(await self._settle())
         if self._stopping.is_set():
             parts.feed.stop()
-        if parts.waits is not None:
-            self._stack.push_async_callback(parts.waits.aclose)
-            self._spawn(self._take_images(parts, parts.waits))
+        self._stack.push_async_callback(parts.waits.aclose)
+        self._spawn(self._take_images(parts, parts.waits))
         self._stack.push_async_callback(parts.walk.aclose)
         self._stack.push_async_callback(self._take_back, parts)
         await self._stack.enter_async_context(parts.uploads)
@@ -262,7 +261,7 @@ class BatchRun:
             report=self._reporter.doubt,
             shard=options.shard,
             reconcile=options.reconcile,
-            wait=options.wait is not None,
+            wait=options.wait is not None or self._source.is_remote,
             with_failed=options.retry_failed is not False,
             is_moved=self._source.is_moved,
             on_held=self._on_held,

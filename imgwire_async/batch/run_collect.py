@@ -8,6 +8,7 @@ from typing import cast
 
 import attrs
 
+from imgwire_async.batch.fetching import never_fetched, unfetched
 from imgwire_async.batch.hold import outcome_of
 from imgwire_async.batch.row_writer import RowWriter
 from imgwire_async.batch.run_feed import Feed
@@ -45,7 +46,7 @@ class Collector:
         filler: Keeps the files that are uploaded again.
         results: Takes the results.
         throughput: The uploads in progress.
-        waits: The files that wait for their images, None if the run does not wait.
+        waits: The files that wait for their images.
         seconds_until_open: Returns how long the service asks all requests to wait.
         on_fatal: Called with an error that would occur for every file.
     """
@@ -57,7 +58,7 @@ class Collector:
     filler: Filler
     results: Results
     throughput: Throughput
-    waits: Waits | None
+    waits: Waits
     seconds_until_open: Callable[[], float]
     on_fatal: Callable[[Exception], None]
 
@@ -76,7 +77,7 @@ class Collector:
             work.row,
             result,
             now=time.time(),
-            waits=self.waits is not None,
+            waits=self.waits.applies_to(work.entry),
             is_fatal=error is not None and self._is_fatal(work, result, error),
             may_repeat=error is not None and self._may_repeat(work),
         )
@@ -109,7 +110,6 @@ class Collector:
         return work.failures < maximum and has_room and is_repeatable(work.item)
 
     def _wait_for(self, work: Work, result: UploadResult) -> None:
-        assert self.waits is not None
         work.is_resumed = work.attempts == 0
         work.was_uploaded = True
         self.rows.write(work.row, _uploaded(work))
@@ -138,7 +138,10 @@ class Collector:
         if isinstance(outcome, Exception) and (self.transport.closed or is_fatal_wait(outcome)):
             self.on_fatal(outcome)
             return
-        verdict = verdict_of_wait(work.row, outcome, now=time.time())
+        image = unfetched(outcome) if work.entry.remote is not None else None
+        if image is not None:
+            outcome = never_fetched(work.key, image, self.waits.timeout)
+        verdict = verdict_of_wait(work.row, outcome, now=time.time(), has_no_bytes=image is not None)
         assert verdict.row is not None
         work.row = verdict.row
         self._finish(work, verdict, outcome if isinstance(outcome, Image) else None)
@@ -150,7 +153,7 @@ class Collector:
         again, self.filler.again = self.filler.again, []
         for work in again:
             self._finish(work, Verdict(Next.FINISHED, work.row, work.error), None)
-        for work in [] if self.waits is None else self.waits.take_all():
+        for work in self.waits.take_all():
             self._finish(work, Verdict(Next.FINISHED, work.row), None)
 
     def _finish(self, work: Work, verdict: Verdict, image: Image | None) -> None:

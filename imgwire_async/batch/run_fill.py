@@ -9,6 +9,7 @@ import attrs
 
 from imgwire_async import disk_work
 from imgwire_async.batch import records
+from imgwire_async.batch.fetching import check_remote
 from imgwire_async.batch.items import Entry, Skip
 from imgwire_async.batch.journal import Journal
 from imgwire_async.batch.options import RunOptions
@@ -54,7 +55,7 @@ class Filler:
         keys: The parts of idempotency keys that are the same for all files.
         settled: The records of interrupted runs.
         is_gone: Returns whether the image of a row no longer exists.
-        waits: The files that wait for their images, None if the run does not wait.
+        waits: The files that wait for their images.
         again: The files to upload once more at the end of the run.
         again_bytes: The bytes of these files that are in memory.
     """
@@ -70,7 +71,7 @@ class Filler:
     keys: KeySource
     settled: Settled
     is_gone: Callable[[JournalRow], bool] | None
-    waits: Waits | None
+    waits: Waits
     again: list[Work] = attrs.field(factory=list[Work], init=False)
     again_bytes: int = attrs.field(default=0, init=False)
     # The files whose rows are being written.
@@ -182,6 +183,8 @@ class Filler:
         is_gone = row is not None and self.is_gone is not None and self.is_gone(row)
         try:
             item = checked_item(with_defaults(entry.item, self._defaults))
+            if entry.remote is not None:
+                check_remote(item)
             new = first_row(row, entry, item, self.owner, self.keys, now=now, is_gone=is_gone)
         except Exception as error:  # noqa: BLE001  # a bad file must not end the run
             failed = records.failed_at_once(
@@ -221,7 +224,7 @@ class Filler:
         """Take a file whose bytes an earlier run has stored, and whose image was not READY then."""
         assert row.image_id is not None
         work = Work(entry, entry.item, row, row, is_resumed=True)
-        if self.waits is not None:
+        if self.waits.applies_to(entry):
             if self.waits.is_full:
                 await self.waits.wait_for_room()
             self.waits.add(work, check_now=True)

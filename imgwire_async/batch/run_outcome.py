@@ -88,12 +88,15 @@ def verdict_of_image(
     return Verdict(Next.FINISHED, records.done(row, image.id, image.cdn_url, now=now, attempts=attempts))
 
 
-def verdict_of_wait(row: JournalRow, outcome: Image | Exception, *, now: float) -> Verdict:
+def verdict_of_wait(
+    row: JournalRow, outcome: Image | Exception, *, now: float, has_no_bytes: bool = False
+) -> Verdict:
     """Return what follows the wait for an image that is stored: it is READY, or the wait failed.
 
-    An image that was not READY in time stays stored, and the next run retrieves it again.
+    An image that was not READY in time stays stored, and the next run retrieves it again. With `has_no_bytes`
+    the service has not fetched the picture, so the file failed.
     """
-    if isinstance(outcome, ImageQuarantinedError):
+    if isinstance(outcome, ImageQuarantinedError) or (isinstance(outcome, Exception) and has_no_bytes):
         return Verdict(Next.FINISHED, records.failed(row, *error_texts(outcome), now=now), outcome)
     if isinstance(outcome, Exception):
         assert row.image_id is not None

@@ -9,6 +9,7 @@ import attrs
 
 from imgwire_async.batch.items import Source
 from imgwire_async.batch.journal import Journal
+from imgwire_async.batch.list_search import ListSearch
 from imgwire_async.batch.options import RunOptions
 from imgwire_async.batch.pacing import Pacer
 from imgwire_async.batch.records import JournalRow, RowOwner
@@ -75,7 +76,7 @@ class RunParts:
     filler: Filler
     uploads: UploadRun
     collector: Collector
-    waits: Waits | None
+    waits: Waits
     meter: Meter
 
 
@@ -86,12 +87,10 @@ def make_parts(inputs: RunInputs) -> RunParts:
     transport, rate_gate = service.transport, service.shared.rate_gate
     max_connections = service.shared.config.max_connections
     limits, adaptive = limit_range(max_connections, options.concurrency)
-    waits: Waits | None = None
-    if options.wait is not None:
-        waits = Waits(service.images.retrieve, timeout=options.wait, max_checks=max_connections)
+    waits = Waits(service.images.retrieve, timeout=options.wait, max_checks=max_connections)
 
     def is_full() -> bool:
-        return inputs.results.is_full or reporter.is_full or (waits is not None and waits.is_full)
+        return inputs.results.is_full or reporter.is_full or waits.is_full
 
     gate = Gate(
         None if options.rate is None else Pacer(options.rate), is_full, reporter.held, reporter.resumed
@@ -123,6 +122,7 @@ def make_parts(inputs: RunInputs) -> RunParts:
         write=rows.write,
         write_now=lambda row: rows.write_all([row]),
         check_record=inputs.check_record,
+        search=ListSearch(service.images, reporter.unsure),
     )
     uploads = UploadRun(
         transport,

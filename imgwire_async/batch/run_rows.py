@@ -11,7 +11,7 @@ from imgwire_async.batch import records
 from imgwire_async.batch.items import Entry
 from imgwire_async.batch.keys import derived_key
 from imgwire_async.batch.plan import Comparison, compare
-from imgwire_async.batch.records import FINAL_ERRORS, JournalRow, RowOwner
+from imgwire_async.batch.records import FINAL_ERRORS, NEVER_FETCHED, JournalRow, RowOwner
 from imgwire_async.protocol.request import drop_none
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.source import UploadSource
@@ -134,7 +134,8 @@ def _key(
 def _generation(row: JournalRow | None, entry: Entry, *, is_gone: bool) -> int:
     if row is None:
         return 0
-    # The key of the row would return a record that cannot be used: deleted, or in quarantine.
-    is_used_up = (is_gone and row.has_bytes) or (row.status == "failed" and row.error_type in FINAL_ERRORS)
+    # The key of the row would return a record that cannot be used: deleted, in quarantine, or never fetched.
+    errors = FINAL_ERRORS | {NEVER_FETCHED}
+    is_used_up = (is_gone and row.has_bytes) or (row.status == "failed" and row.error_type in errors)
     is_same = compare(row.identity, entry.identity) is Comparison.SAME
     return row.generation + (is_used_up and is_same)

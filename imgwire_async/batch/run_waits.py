@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from imgwire_async.batch.items import Entry
 from imgwire_async.batch.run_work import Work
 from imgwire_async.batch.wait_list import WaitList
 from imgwire_async.models import Image
 
+# Seconds to wait for a picture that the service fetches, in a batch that does not wait for others.
+_TIMEOUT = 120.0
+
 
 class Waits:
-    """The files that wait for their images. They belong to the event loop of the run."""
+    """The files that wait for their images. They belong to the event loop of the run.
+
+    With `timeout` all files wait for so many seconds. With None only pictures that the service fetches wait.
+    """
 
     def __init__(
-        self, retrieve: Callable[[str], Awaitable[Image]], *, timeout: float, max_checks: int
+        self, retrieve: Callable[[str], Awaitable[Image]], *, timeout: float | None, max_checks: int
     ) -> None:
-        self._images: WaitList[Work] = WaitList(retrieve, timeout=timeout, max_checks=max_checks)
+        self.timeout: float = _TIMEOUT if timeout is None else timeout
+        self._all_wait = timeout is not None
+        self._images: WaitList[Work] = WaitList(retrieve, timeout=self.timeout, max_checks=max_checks)
         self._works: set[Work] = set()
 
     def __len__(self) -> int:
         """Return the number of files that wait."""
         return len(self._works)
+
+    def applies_to(self, entry: Entry) -> bool:
+        """Return whether a file waits for its image."""
+        return self._all_wait or ((remote := entry.remote) is not None and remote.wait)
 
     @property
     def is_full(self) -> bool:

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from imgwire_async.batch import records
+from imgwire_async.batch.fetching import Fetch, KnownRecord
 from imgwire_async.batch.items import Entry
+from imgwire_async.batch.list_search import ListSearch
 from imgwire_async.batch.records import JournalRow
 from imgwire_async.batch.reporter import Reporter
 from imgwire_async.batch.run_rows import KeySource, row_of_next_generation
@@ -50,6 +52,7 @@ class Work:
         attempts: The number of PUT requests of this run.
         bytes_sent: The number of bytes that they sent.
         elapsed: The duration of the uploads in seconds.
+        sent_at: The time in seconds since the epoch at which the first upload of a URL began.
         reported_bytes: The bytes of the upload in progress that were reported.
     """
 
@@ -68,6 +71,7 @@ class Work:
     attempts: int = 0
     bytes_sent: int = 0
     elapsed: float = 0.0
+    sent_at: float = 0.0
     reported_bytes: int = 0
 
     @property
@@ -161,6 +165,7 @@ class Uploads:
         write: Writes a row soon.
         write_now: Writes a row, and waits until it is on the disk.
         check_record: Called with each record of the service.
+        search: Searches the list of images.
     """
 
     transport: Transport
@@ -171,6 +176,7 @@ class Uploads:
     write: Callable[[JournalRow], object]
     write_now: Callable[[JournalRow], Awaitable[None]]
     check_record: Callable[[Image], Awaitable[None]]
+    search: ListSearch
 
     def start(self, work: Work) -> Upload:
         """Return the upload of a file, which has a durable row."""
@@ -195,21 +201,28 @@ class Uploads:
                 size = work.entry.identity.size
                 self.reporter.progress(work.key, size or 0, size)
 
-        hooks = UploadHooks(next_key, created, stored)
-        arguments = self.transport, work.item
-        # The bytes of an earlier upload in this run may have arrived, although it failed.
-        known_id = work.found_id or (work.row.image_id if work.attempts else None)
-        upload = (
-            Upload(*arguments, head_bytes=self.head_bytes, hooks=hooks)
-            if known_id is None
-            else Adoption(*arguments, head_bytes=self.head_bytes, hooks=hooks, image_id=known_id)
-        )
-        work.upload = upload
+        upload = work.upload = self._new_upload(work, UploadHooks(next_key, created, stored))
         work.has_begun = True
         work.reported_bytes = 0
         self.throughput.begin(work)
         self.reporter.started(work.key, work.entry.identity.size)
         return upload
+
+    def _new_upload(self, work: Work, hooks: UploadHooks) -> Upload:
+        arguments = self.transport, work.item
+        if work.entry.remote is not None:
+            work.sent_at = work.sent_at or time.time()
+            known = KnownRecord(
+                image_id=work.found_id or work.row.image_id,
+                is_key_used=work.failures > 0,
+                since=work.sent_at,
+            )
+            return Fetch(*arguments, hooks=hooks, search=self.search, known=known)
+        # The bytes of an earlier upload in this run may have arrived, although it failed.
+        known_id = work.found_id or (work.row.image_id if work.attempts else None)
+        if known_id is None:
+            return Upload(*arguments, head_bytes=self.head_bytes, hooks=hooks)
+        return Adoption(*arguments, head_bytes=self.head_bytes, hooks=hooks, image_id=known_id)
 
 
 class Adoption(Upload):

@@ -1,4 +1,4 @@
-"""Sources of files for batch runs: folders, and iterables of the user."""
+"""Sources of files for batch runs: folders, URLs, and iterables and sources of the user."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from imgwire_async.batch.items import BatchItem, Skip, Source
+from imgwire_async.batch.items import BatchItem, BatchSource, RemoteFile, Skip, Source
 from imgwire_async.batch.sources.base import Files
 from imgwire_async.batch.sources.folder import Folder, folder
 from imgwire_async.batch.sources.iterable import IterableSource
+from imgwire_async.batch.sources.urls import Urls, urls
 from imgwire_async.uploads.detect import is_number_array
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.upload_run import require_many_files
 
-__all__ = ["BatchFiles", "Files", "Folder", "as_source", "folder"]
+__all__ = ["BatchFiles", "Files", "Folder", "Urls", "as_source", "folder", "urls"]
 
-_Item: TypeAlias = str | os.PathLike[str] | UploadItem | BatchItem
-BatchFiles: TypeAlias = str | os.PathLike[str] | Files | Iterable[_Item] | AsyncIterable[_Item | Skip]
+_Item: TypeAlias = str | os.PathLike[str] | UploadItem | BatchItem | RemoteFile | Skip
+BatchFiles: TypeAlias = str | os.PathLike[str] | Files | Iterable[_Item] | AsyncIterable[_Item] | BatchSource
 """What a batch run uploads: the path of a folder, a source, or an iterable of paths and items."""
 
 
@@ -40,14 +41,14 @@ def as_source(files: BatchFiles, own_paths: frozenset[Path] = frozenset()) -> So
         )
     name = _name_of_source(files)
     if name is not None and isinstance(files, AsyncIterable):
-        return IterableSource(files, own_paths, name)
+        return IterableSource(files, own_paths, name, closes=True)
     require_many_files(files)
     return IterableSource(files, own_paths)
 
 
 def _is_one_file(files: object) -> bool:
     return (
-        isinstance(files, UploadItem | BatchItem | io.IOBase | int | float | Mapping)
+        isinstance(files, UploadItem | BatchItem | RemoteFile | io.IOBase | int | float | Mapping)
         or is_number_array(files)
         or hasattr(type(files), "read")
     )

@@ -32,12 +32,19 @@ class ChunkedSource(abc.ABC):
     """A source that reads its items in chunks. It belongs to the event loop of its first `read`."""
 
     def __init__(
-        self, name: str, prefix: str = "", *, may_repeat: bool = False, is_moved: bool = False
+        self,
+        name: str,
+        prefix: str = "",
+        *,
+        may_repeat: bool = False,
+        is_moved: bool = False,
+        is_remote: bool = False,
     ) -> None:
         self.name: str = name
         self.prefix: str = prefix or name
         self.may_repeat: bool = may_repeat
         self.is_moved: bool = is_moved
+        self.is_remote: bool = is_remote
         self._chunk: deque[Entry | Skip] = deque()
 
     def __aiter__(self) -> Source:

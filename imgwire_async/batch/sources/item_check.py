@@ -13,8 +13,9 @@ from typing import Any, cast
 import attrs
 
 from imgwire_async import checks
-from imgwire_async.batch.items import BatchItem, Entry, Identity, Skip
-from imgwire_async.batch.keys import key_bytes
+from imgwire_async.batch.fetching import check_remote
+from imgwire_async.batch.items import BatchItem, Entry, Identity, RemoteFile, Skip
+from imgwire_async.batch.keys import key_bytes, url_key
 from imgwire_async.batch.sources.base import MAX_KEY, TOO_LONG_KEY
 from imgwire_async.batch.sources.own_files import OwnFiles
 from imgwire_async.batch.sources.special_files import special_kind
@@ -22,7 +23,9 @@ from imgwire_async.resources.uploading import checked_item
 from imgwire_async.uploads.chunks import flat_view
 from imgwire_async.uploads.hints import has_buffer
 from imgwire_async.uploads.item import UploadItem
+from imgwire_async.uploads.source import File
 
+_URL = re.compile("https?://", re.IGNORECASE)
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
@@ -49,8 +52,12 @@ def check(value: object, position: int) -> Checked | Entry | Skip:
     if isinstance(value, Entry):
         return value
     if isinstance(value, Skip):
-        return Skip(_checked_key(where, value.key), checks.text(f"the reason of {where}", value.reason))
+        return _checked_skip(where, value)
+    if isinstance(value, RemoteFile) or isinstance(getattr(value, "file", None), RemoteFile):
+        return url_entry(value, position)
     if isinstance(value, str | os.PathLike):
+        if isinstance(value, str) and _URL.match(value):
+            raise ValueError(f"{where} is a URL; urls([...]) uploads what the service fetches from URLs")
         path = _absolute(where, cast("object", value))
         return Checked(path, UploadItem(path), path)
     if isinstance(value, BatchItem):
@@ -66,12 +73,51 @@ def check(value: object, position: int) -> Checked | Entry | Skip:
     raise TypeError(f"{where} must be a path, an UploadItem or a BatchItem, not {kind}")
 
 
+def url_entry(value: object, position: int, *, wait: bool = True) -> Entry | Skip:
+    """Return an item of the user whose file is a URL. `wait` is that of URLs which are only text.
+
+    Raises `TypeError` or `ValueError` that names the position, and does not contain the URL.
+    """
+    where = f"files[{position}]"
+    key: str | None = None
+    if isinstance(value, Skip):
+        return _checked_skip(where, value)
+    if isinstance(value, BatchItem):
+        key, item = _checked_key(where, value.key), _item_of(value, value.file)
+    else:
+        item = value if isinstance(value, UploadItem) else UploadItem(cast("str", value))
+    file: object = item.file
+    if not isinstance(file, str | RemoteFile):
+        raise TypeError(
+            f"{where} must be a URL as text, or an UploadItem or BatchItem with a URL, not {type(file).__name__}"
+        )
+    try:
+        remote = file if isinstance(file, RemoteFile) else RemoteFile(file, wait=wait)
+        item = _checked(where, attrs.evolve(item, file=remote))
+        check_remote(item)
+    except ValueError as error:
+        raise ValueError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
+    key = key or url_key(remote.url)
+    # A short text needs no encoding.
+    if len(key) > MAX_KEY // 4 and len(key_bytes(key)) > MAX_KEY:
+        return Skip(key, TOO_LONG_KEY)
+    return Entry(key, item, Identity(None))
+
+
+def _checked_skip(where: str, skip: Skip) -> Skip:
+    return Skip(_checked_key(where, skip.key), checks.text(f"the reason of {where}", skip.reason))
+
+
 def _check_batch_item(where: str, value: BatchItem) -> Checked:
     key = _checked_key(where, value.key)
     is_path = isinstance(value.file, str | os.PathLike)
     path = _absolute(f"the file of {where}", value.file) if is_path else None
-    item = UploadItem(
-        value.file if path is None else path,
+    return Checked(key, _checked(where, _item_of(value, value.file if path is None else path)), path)
+
+
+def _item_of(value: BatchItem, file: File) -> UploadItem:
+    return UploadItem(
+        file,
         file_name=value.file_name,
         mime_type=value.mime_type,
         content_length=value.content_length,
@@ -81,7 +127,6 @@ def _check_batch_item(where: str, value: BatchItem) -> Checked:
         purpose=value.purpose,
         upload_token=value.upload_token,
     )
-    return Checked(key, _checked(where, item), path)
 
 
 def _checked_key(where: str, value: object) -> str:

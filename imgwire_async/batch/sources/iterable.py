@@ -273,17 +273,18 @@ class IterableSource(ChunkedSource):
         self,
         files: Iterable[object] | AsyncIterable[object],
         own_paths: frozenset[Path],
-        name: str | None = None,
+        name: str = NAME,
+        *,
+        closes: bool = False,
+        is_remote: bool = False,
     ) -> None:
-        """Create the source. `name` is that of a source that the user has written, None for an iterable."""
-        super().__init__(name or NAME, may_repeat=True)
+        """Create the source. With `closes`, `files` is a source that the user has written."""
+        super().__init__(name, may_repeat=True, is_remote=is_remote)
         self._files = files
         self._own_paths = own_paths
         self._own: OwnFiles | None = None
         self._feed: Feed = (
-            AsyncFeed(files, closes=name is not None)
-            if isinstance(files, AsyncIterable)
-            else PlainFeed(files)
+            AsyncFeed(files, closes=closes) if isinstance(files, AsyncIterable) else PlainFeed(files)
         )
         self._count = 0
         # Items whose identities are not known yet.
@@ -310,14 +311,21 @@ class IterableSource(ChunkedSource):
         """Check items. The items before a wrong one are returned before its error is raised."""
         for value in values:
             try:
-                self._checked.append(check(value, self._count))
+                self._checked.append(self._check_one(value, self._count))
             except Exception as error:  # noqa: BLE001  # raised by `read`
                 self._error = error
                 return
             self._count += 1
 
+    def _check_one(self, value: object, position: int) -> Checked | Entry | Skip:
+        """Check one item. Raises `TypeError` or `ValueError` that names its position."""
+        return check(value, position)
+
     async def _find_identities(self) -> list[Entry | Skip]:
         checked = self._checked
+        known = [item for item in checked if not isinstance(item, Checked)]
+        if len(known) == len(checked):
+            return known
         streams = [n for n, item in enumerate(checked) if isinstance(item, Checked) and item.is_stream]
         sizes: dict[int, int | None] = {}
         if streams:
