@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imgwire_async.batch.records import BatchRecord
     from imgwire_async.batch.reporter import BatchEvent
     from imgwire_async.batch.results import BatchResult, PlannedFile
+    from imgwire_async.batch.sources.cloud import cloud
     from imgwire_async.batch.sources.folder import folder
     from imgwire_async.batch_errors import BatchError, BatchStoppedError, JournalError, JournalLockedError
     from imgwire_async.blocking_batch import Batch
@@ -44,6 +45,7 @@ _MODULE_BY_NAME = {
     "JournalLockedError": "imgwire_async.batch_errors",
     "PlannedFile": "imgwire_async.batch.results",
     "Skip": "imgwire_async.batch.items",
+    "cloud": "imgwire_async.batch.sources.cloud",
     "folder": "imgwire_async.batch.sources.folder",
     "merge_journals": "imgwire_async.batch.merge",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "JournalLockedError",
     "PlannedFile",
     "Skip",
+    "cloud",
     "folder",
     "merge_journals",
 ]

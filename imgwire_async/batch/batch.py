@@ -223,7 +223,7 @@ class AsyncBatch:
         journal = self._require_open("upload", needs_client=True)
         active = await self._begin()
         try:
-            source = as_source(files, await disk_work.run(journal.own_paths))
+            source = as_source(files, await disk_work.run(journal.own_paths), self._service.stall)
             reporter = Reporter(self._on_event)
             self._summary = reporter.summary
             run = BatchRun(self._service, journal, source, options, reporter, destination=self._destination)
@@ -278,7 +278,7 @@ class AsyncBatch:
         """
         part = None if shard is None else parse_shard(shard)
         journal = self._require_open("plan")
-        source = as_source(files, await disk_work.run(journal.own_paths))
+        source = as_source(files, await disk_work.run(journal.own_paths), self._service.stall)
         destination = await disk_work.run(self._known_destination, journal)
         planned = plan(source, journal, destination, shard=part, checksum=self._options.checksum)
         async with contextlib.aclosing(planned):

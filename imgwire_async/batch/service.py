@@ -42,6 +42,11 @@ class Service:
         """The environment in the settings of the client, None if it is not set."""
         return self.transport.options.environment_id
 
+    @property
+    def stall(self) -> float | None:
+        """The longest time without progress in seconds, from the settings of the client. None: no limit."""
+        return self.new_transport().options.timeout.stall
+
     async def fingerprint(self) -> str:
         """Return the fingerprint of the current API key. Call the key callable of the user if necessary."""
         return fingerprint(await self.shared.key_provider.get())

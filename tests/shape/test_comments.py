@@ -25,6 +25,7 @@ LIBRARIES = {
     "orjson",
 }
 LIBRARIES |= {"pydantic", "pyfakefs", "rich", "uvloop", "yarl", "asyncio", "os", "zipfile"}
+LIBRARIES |= {"azure-core", "botocore", "fsspec", "gcsfs", "requests", "s3fs"}
 BEGINNING = re.compile(rf"[A-Z0-9`\"'<\[(/*_]|(?:{'|'.join(LIBRARIES)})\b")
 END = re.compile(r"[.?!:)\]]$")
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from imgwire_async.batch.items import BatchItem, BatchSource, RemoteFile, Skip, Source
 from imgwire_async.batch.sources.base import Files
+from imgwire_async.batch.sources.cloud import Cloud, cloud
 from imgwire_async.batch.sources.folder import Folder, folder
 from imgwire_async.batch.sources.iterable import IterableSource
 from imgwire_async.batch.sources.urls import Urls, urls
@@ -17,23 +18,26 @@ from imgwire_async.uploads.detect import is_number_array
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.upload_run import require_many_files
 
-__all__ = ["BatchFiles", "Files", "Folder", "Urls", "as_source", "folder", "urls"]
+__all__ = ["BatchFiles", "Cloud", "Files", "Folder", "Urls", "as_source", "cloud", "folder", "urls"]
 
 _Item: TypeAlias = str | os.PathLike[str] | UploadItem | BatchItem | RemoteFile | Skip
 BatchFiles: TypeAlias = str | os.PathLike[str] | Files | Iterable[_Item] | AsyncIterable[_Item] | BatchSource
 """What a batch run uploads: the path of a folder, a source, or an iterable of paths and items."""
 
 
-def as_source(files: BatchFiles, own_paths: frozenset[Path] = frozenset()) -> Source:
+def as_source(
+    files: BatchFiles, own_paths: frozenset[Path] = frozenset(), stall: float | None = 60.0
+) -> Source:
     """Return a source for one run from the argument `files` of `upload` and `plan`.
 
-    The source leaves out `own_paths`, which are the files of the journal. Raises `TypeError` for an object
-    that is neither a folder's path nor contains files.
+    The source leaves out `own_paths`, which are the files of the journal. If it reads from a server, it waits
+    at most `stall` seconds without progress. Raises `TypeError` for an object that is neither a folder's path
+    nor contains files.
     """
     if isinstance(files, str | os.PathLike):
         files = folder(files)
     if isinstance(files, Files):
-        return files.start(own_paths)
+        return files.start_with_stall(own_paths, stall)
     if _is_one_file(files):
         raise TypeError(
             "files must be the path of a folder, a source, or an iterable of paths and items, not one "

@@ -27,6 +27,13 @@ class Files(abc.ABC):
     def start(self, own_paths: frozenset[Path]) -> Source:
         """Return a source for one run. It leaves out `own_paths`, which are the files of the journal."""
 
+    def start_with_stall(self, own_paths: frozenset[Path], stall: float | None) -> Source:
+        """Return a source for one run that waits for a server at most `stall` seconds without progress.
+
+        Sources without a server do not need the limit.
+        """
+        return self.start(own_paths)
+
 
 class ChunkedSource(abc.ABC):
     """A source that reads its items in chunks. It belongs to the event loop of its first `read`."""
