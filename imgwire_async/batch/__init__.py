@@ -19,13 +19,14 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from imgwire_async.batch.batch import AsyncBatch
-    from imgwire_async.batch.items import BatchItem, Skip
+    from imgwire_async.batch.items import BatchItem, BatchSource, RemoteFile, Skip
     from imgwire_async.batch.merge import merge_journals
     from imgwire_async.batch.records import BatchRecord
     from imgwire_async.batch.reporter import BatchEvent
     from imgwire_async.batch.results import BatchResult, PlannedFile
     from imgwire_async.batch.sources.cloud import cloud
     from imgwire_async.batch.sources.folder import folder
+    from imgwire_async.batch.sources.urls import urls
     from imgwire_async.batch_errors import BatchError, BatchStoppedError, JournalError, JournalLockedError
     from imgwire_async.blocking_batch import Batch
     from imgwire_async.results import BatchSummary
@@ -39,15 +40,18 @@ _MODULE_BY_NAME = {
     "BatchItem": "imgwire_async.batch.items",
     "BatchRecord": "imgwire_async.batch.records",
     "BatchResult": "imgwire_async.batch.results",
+    "BatchSource": "imgwire_async.batch.items",
     "BatchStoppedError": "imgwire_async.batch_errors",
     "BatchSummary": "imgwire_async.results",
     "JournalError": "imgwire_async.batch_errors",
     "JournalLockedError": "imgwire_async.batch_errors",
     "PlannedFile": "imgwire_async.batch.results",
+    "RemoteFile": "imgwire_async.batch.items",
     "Skip": "imgwire_async.batch.items",
     "cloud": "imgwire_async.batch.sources.cloud",
     "folder": "imgwire_async.batch.sources.folder",
     "merge_journals": "imgwire_async.batch.merge",
+    "urls": "imgwire_async.batch.sources.urls",
 }
 
 __all__ = [
@@ -58,15 +62,18 @@ __all__ = [
     "BatchItem",
     "BatchRecord",
     "BatchResult",
+    "BatchSource",
     "BatchStoppedError",
     "BatchSummary",
     "JournalError",
     "JournalLockedError",
     "PlannedFile",
+    "RemoteFile",
     "Skip",
     "cloud",
     "folder",
     "merge_journals",
+    "urls",
 ]
 
 

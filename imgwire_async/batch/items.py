@@ -37,7 +37,7 @@ class Identity:
     tag: str | None = None
 
 
-def _checked_url(value: object) -> str:
+def _checked_url(value: str) -> str:
     """Return an absolute http(s) URL without its fragment, which no server receives.
 
     Raises `TypeError` or `ValueError`. The message does not contain the URL, because its query may be secret.
@@ -55,7 +55,7 @@ def _checked_url(value: object) -> str:
     return Secret(url.partition("#")[0])
 
 
-def _checked_wait(value: object) -> bool:
+def _checked_wait(value: bool) -> bool:
     return checks.flag("wait", value)
 
 

@@ -20,14 +20,17 @@ from imgwire_async.batch import (
     BatchItem,
     BatchRecord,
     BatchResult,
+    BatchSource,
     BatchStoppedError,
     BatchSummary,
     JournalError,
     JournalLockedError,
     PlannedFile,
+    RemoteFile,
     Skip,
     folder,
     merge_journals,
+    urls,
 )
 
 
@@ -51,6 +54,27 @@ class Table:
         yield Skip("b", "no picture")
 
     async def aclose(self) -> None: ...
+
+
+class Counted:
+    """A source of the user whose name is computed."""
+
+    @property
+    def name(self) -> str:
+        return "counted"
+
+    def __aiter__(self) -> AsyncIterator[Path | RemoteFile]:
+        return self.files()
+
+    async def files(self) -> AsyncIterator[Path | RemoteFile]:
+        yield Path("a.jpg")
+        yield RemoteFile("https://example.com/a.jpg", wait=False)
+
+    async def aclose(self) -> None: ...
+
+
+def sources() -> list[BatchSource]:
+    return [Table(), Counted()]
 
 
 async def upload(client: AsyncImgwireClient) -> BatchSummary:
@@ -77,6 +101,14 @@ async def upload(client: AsyncImgwireClient) -> BatchSummary:
             assert_type(result.status, Literal["started", "stored", "done", "failed", "skipped"])
             assert_type((result.error, result.reason), tuple[Exception | None, str | None])
             assert_type((result.attempts, result.bytes_sent, result.resumed), tuple[int, int, bool])
+        async for result in batch.upload(urls(["https://example.com/a.jpg"], wait=False)):
+            if isinstance(result.file, RemoteFile):
+                assert_type((result.file.label, result.file.name), tuple[str, str | None])
+        async for _ in batch.upload(urls([BatchItem("a", "https://example.com/a.jpg")])):
+            pass
+        for source in sources():
+            async for _ in batch.upload(source):
+                pass
         async for _ in batch.upload(folder("photos", prefix="a/", include=["*.jpg"], hidden=True)):
             batch.stop()
         async for _ in batch.upload(paths()):

@@ -88,9 +88,7 @@ def url_entry(value: object, position: int, *, wait: bool = True) -> Entry | Ski
         item = value if isinstance(value, UploadItem) else UploadItem(cast("str", value))
     file: object = item.file
     if not isinstance(file, str | RemoteFile):
-        raise TypeError(
-            f"{where} must be a URL as text, or an UploadItem or BatchItem with a URL, not {type(file).__name__}"
-        )
+        raise checks.wrong_type(where, "a URL as text, or an UploadItem or BatchItem with a URL", file)
     try:
         remote = file if isinstance(file, RemoteFile) else RemoteFile(file, wait=wait)
         item = _checked(where, attrs.evolve(item, file=remote))

@@ -39,7 +39,12 @@ class Urls(Files):
         return UrlSource(self)
 
 
-def urls(iterable: _Many, *, wait: bool = True) -> Urls:
+def urls(
+    iterable: Iterable[str | RemoteFile | UploadItem | BatchItem | Skip]
+    | AsyncIterable[str | RemoteFile | UploadItem | BatchItem | Skip],
+    *,
+    wait: bool = True,
+) -> Urls:
     """Return pictures at http or https URLs as a source for a batch run. The service fetches them itself.
 
     The key of a picture is its URL without user info and query. If the URL has a query, `?` and 12
