@@ -39,9 +39,15 @@ class Case(abc.ABC):
         """The name of the source in `CASES`."""
         return next(name for name, case in CASES.items() if case is type(self))
 
+    @property
+    def address(self) -> tuple[str, str]:
+        """The kind and the path, from which another process makes the argument `files`."""
+        return self.kind, str(self.path)
+
     def files(self) -> Any:
         """Return the argument `files` of `upload` and `plan`."""
-        return files_of(self.kind, self.path)
+        kind, path = self.address
+        return files_of(kind, Path(path))
 
     @abc.abstractmethod
     def write(self, pictures: Mapping[str, bytes]) -> None:

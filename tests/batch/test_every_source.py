@@ -17,7 +17,7 @@ from imgwire_async.batch import AsyncBatch, Batch, BatchResult, BatchSummary
 from imgwire_async.emulator import Emulator
 
 from .gifs import gif
-from .outcomes import check_exactly_once
+from .outcomes import check_exactly_once, records_of
 from .run_process import run_process
 from .source_cases import CASES, Case
 
@@ -159,21 +159,65 @@ async def test_the_blocking_batch_uploads_a_source_once(emulator: Emulator, case
     assert (summary.done_before, summary.uploaded) == (len(NAMES), 0)
 
 
+def many() -> dict[str, bytes]:
+    return {f"{number // 50}/{number:04}.gif": gif(number) for number in range(MANY)}
+
+
+def kill(emulator: Emulator, case: Case) -> None:
+    """Start a run in a process, and kill it after a quarter of the files."""
+    with run_process(emulator, case.path, case.folder / "j", source=case.address) as process:
+        process.wait_for(lambda: len(process.lines) > MANY // 4)
+        process.kill()
+
+
+def finish(emulator: Emulator, case: Case) -> dict[str, Any]:
+    """Run in a process until the end, and return its summary."""
+    with run_process(emulator, case.path, case.folder / "j", source=case.address) as process:
+        assert process.wait() == 0, process.errors[-20:]
+    return process.summary
+
+
 @pytest.mark.slow
-async def test_a_run_over_a_source_continues_after_a_kill(emulator: Emulator, case: Case) -> None:
-    pictures = {f"{number // 50}/{number:04}.gif": gif(number) for number in range(MANY)}
-    case.write(pictures)
-    journal = case.folder / "j"
-    source = [case.kind, str(case.path)]
+def test_a_run_over_a_source_continues_after_a_kill(emulator: Emulator, case: Case) -> None:
+    case.write(many())
+    kill(emulator, case)
+    summary = finish(emulator, case)
+    assert (summary["left"], summary["failed"]) == (0, 0)
+    hashes = {case.key(name): sha256(data) for name, data in many().items()}
+    check_exactly_once(emulator, hashes, case.folder / "j")
 
-    def kill_and_continue() -> tuple[int, int]:
-        with run_process(emulator, case.path, journal, source=source) as process:
-            process.wait_for(lambda: len(process.lines) > MANY // 4)
-            process.kill()
-        with run_process(emulator, case.path, journal, source=source) as process:
-            assert process.wait() == 0, process.errors[-20:]
-        return process.summary["left"], process.summary["failed"]
 
-    assert await asyncio.to_thread(kill_and_continue) == (0, 0)
-    hashes = {case.key(name): hashlib.sha256(data).hexdigest() for name, data in pictures.items()}
-    check_exactly_once(emulator, hashes, journal)
+@pytest.mark.slow
+def test_after_a_kill_the_next_run_uploads_what_the_source_then_contains(
+    emulator: Emulator, case: Case
+) -> None:
+    case.write(many())
+    kill(emulator, case)
+    names = [*many()]
+    gone, changed, bad = names[::5], names[1::5], names[2]
+    now = {name: data + b"changed" * (name in changed) for name, data in many().items() if name not in gone}
+    case.spoil(now, bad)
+    assert finish(emulator, case)["left"] == 0
+    records = records_of(case.folder / "j")
+    images = {image.id: image.stored.sha256 for image in emulator.images.values() if image.stored is not None}
+    for name, data in now.items():
+        record = records[case.key(name)]
+        if name == bad:
+            # It may have been uploaded before the kill.
+            assert record.status == "done" or record.error
+        else:
+            assert record.status == "done", record
+            versions = [data] if case.sees_changes else [data, many()[name]]
+            assert images[str(record.image_id)] in [*map(sha256, versions)]
+    for name in gone:
+        # The file may have no row, because the process was killed first.
+        record = records.get(case.key(name), records[case.key(names[-1])])
+        assert record.status == "done" or (record.status == "failed" and record.error)
+    known = {image for record in records.values() for image in (record.image_id, *record.abandoned)}
+    # The former image of the bad file becomes known when a new one replaces it.
+    lost = {image for image in images if image not in known and images[image] != sha256(many()[bad])}
+    assert not lost, "the journal does not know these images"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

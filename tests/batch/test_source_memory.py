@@ -37,7 +37,7 @@ def measure(emulator: Emulator, command: str, case: Case) -> tuple[int, int]:
         "IMGWIRE_API_KEY": emulator.api_key,
         "IMGWIRE_API_BASE_URL": emulator.base_url,
     }
-    arguments = [command, case.kind, str(case.path), str(case.folder / f"{command}.journal")]
+    arguments = [command, *case.address, str(case.folder / f"{command}.journal")]
     process = subprocess.run(
         [sys.executable, "-m", "batch.source_memory", *arguments],
         env=environment,
