@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import abc
+import csv
 import hashlib
 import importlib.util
+import io
+import json
 import os
 import shutil
 import sqlite3
 import sys
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
+from urllib.parse import quote
 
-from imgwire_async.batch import BatchItem
+from imgwire_async.batch import BatchItem, cloud
+from imgwire_async.batch.sources.urls import urls
 from imgwire_async.emulator import Emulator
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -146,6 +153,11 @@ def _paths_below(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if not path.is_dir())
 
 
+def _lines_of(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8") as file:
+        yield from map(str.strip, file)
+
+
 def _items_below(folder: Path) -> Iterator[BatchItem]:
     for path in _paths_below(folder):
         yield BatchItem(path.relative_to(folder).as_posix(), path.read_bytes())
@@ -158,16 +170,170 @@ class BytesCase(FolderCase):
         self.write({**pictures, name: b"no picture"})
 
 
+class CsvCase(FolderCase):
+    """A table of the paths of a folder."""
+
+    suffix: ClassVar[str] = ".csv"
+
+    @property
+    def table(self) -> Path:
+        return self.path.with_suffix(self.suffix)
+
+    @property
+    def address(self) -> tuple[str, str]:
+        return self.kind, str(self.table)
+
+    def write(self, pictures: Mapping[str, bytes]) -> None:
+        super().write(pictures)
+        self.write_table([*pictures])
+
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        self.write(pictures)
+        (self.path / name).unlink()
+
+    def write_table(self, names: list[str]) -> None:
+        """Write a row for each picture."""
+        with self.table.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "key"])
+            writer.writerows([f"pictures/{name}", name] for name in names)
+
+
+class JsonLinesCase(CsvCase):
+    """A table with an object in each line."""
+
+    suffix = ".jsonl"
+
+    def write_table(self, names: list[str]) -> None:
+        with self.table.open("w", encoding="utf-8") as file:
+            for name in names:
+                file.write(json.dumps({"path": f"pictures/{name}", "key": name}) + "\n")
+
+
+class ParquetCase(CsvCase):
+    """A Parquet file."""
+
+    suffix = ".parquet"
+
+    def write_table(self, names: list[str]) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        columns = {"path": [f"pictures/{name}" for name in names], "key": names}
+        parquet.write_table(pa.table(columns), self.table)
+
+
+class TextCase(CsvCase):
+    """A list of paths."""
+
+    suffix = ".txt"
+
+    def write_table(self, names: list[str]) -> None:
+        self.table.write_text("".join(f"pictures/{name}\n" for name in names), encoding="utf-8")
+
+    def key(self, name: str) -> str:
+        return f"pictures/{name}"
+
+
+class ZipCase(Case):
+    """A ZIP archive. Its own time belongs to the identity of each member."""
+
+    changes_alone = False
+
+    def write(self, pictures: Mapping[str, bytes]) -> None:
+        later = self.path.stat().st_mtime_ns + 10**9 if self.path.exists() else None
+        with zipfile.ZipFile(self.path, "w") as archive:
+            for name, data in pictures.items():
+                archive.writestr(zipfile.ZipInfo(name), data)
+        if later is not None:
+            os.utime(self.path, ns=(later, later))
+
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        """Change one byte of a member. Its CRC is that of the former bytes."""
+        self.write(pictures)
+        data = self.path.read_bytes()
+        found = data.index(pictures[name])
+        changed = found + len(pictures[name]) - 1
+        self.path.write_bytes(data[:changed] + bytes([data[changed] ^ 1]) + data[changed + 1 :])
+
+
+class TarCase(Case):
+    """A TAR archive. Each member has a time of its own."""
+
+    mode: ClassVar[Any] = "w"
+
+    def __init__(self, folder: Path, emulator: Emulator) -> None:
+        super().__init__(folder, emulator)
+        self.times: dict[str, tuple[bytes, int]] = {}
+
+    def write(self, pictures: Mapping[str, bytes]) -> None:
+        with tarfile.open(self.path, self.mode) as archive:
+            for name, data in pictures.items():
+                info = tarfile.TarInfo(name)
+                info.size, info.mtime = len(data), self._time(name, data)
+                archive.addfile(info, io.BytesIO(data))
+
+    def _time(self, name: str, data: bytes) -> int:
+        before, time = self.times.get(name, (data, 1_700_000_000))
+        self.times[name] = (data, time + (before != data))
+        return self.times[name][1]
+
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        """Store a text instead of a picture, because TAR has no checksums of members."""
+        self.write({**pictures, name: b"no picture"})
+
+
+class CompressedTarCase(TarCase):
+    """A TAR archive that can be read only from its beginning to its end."""
+
+    mode = "w:gz"
+
+
+class UrlsCase(Case):
+    """A list of URLs. Nobody learns when the picture at a URL changes."""
+
+    sees_changes = False
+
+    def write(self, pictures: Mapping[str, bytes]) -> None:
+        self.path.write_text("".join(f"{self.key(name)}\n" for name in pictures), encoding="utf-8")
+        self.emulator.urls.clear()
+        self.emulator.urls.update({self.key(name): data for name, data in pictures.items()})
+
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        self.write(pictures)
+        del self.emulator.urls[self.key(name)]
+
+    def lose(self) -> None:
+        self.emulator.urls.clear()
+
+    def key(self, name: str) -> str:
+        return f"https://pictures.example/{quote(name)}"
+
+
+class CloudCase(FolderCase):
+    """The files of a file system of fsspec."""
+
+    def spoil(self, pictures: Mapping[str, bytes], name: str) -> None:
+        self.write({**pictures, name: b""})
+
+
 # What `upload` and `plan` take, of the path of a source.
 FILES: dict[str, Callable[[Path], Any]] = {
     "folder": lambda path: path,
     "paths": _paths_below,
     "bytes": _items_below,
     "table": lambda path: example("batch_table").Pictures(path),
+    "urls": lambda path: urls(_lines_of(path)),
+    "cloud": lambda path: cloud(path.as_uri()),
 }
 CASES: dict[str, type[Case]] = {
-    "folder": FolderCase, "paths": PathsCase, "bytes": BytesCase, "table": TableCase,
-}  # fmt: skip
+    "folder": FolderCase,
+    "paths": PathsCase,
+    "bytes": BytesCase,
+    "table": TableCase,
+    "urls": UrlsCase,
+    "cloud": CloudCase,
+}
 
 
 def files_of(kind: str, path: Path) -> Any:

@@ -119,6 +119,7 @@ async def test_a_picture_that_cannot_be_read_has_a_reason_and_the_others_are_upl
     assert len(emulator.images) == len(NAMES) + (0 if case.changes_alone else len(NAMES) - 1)
 
 
+@pytest.mark.slow
 async def test_a_source_that_vanishes_during_a_run_loses_nothing(
     client: AsyncImgwireClient, emulator: Emulator, case: Case
 ) -> None:
@@ -143,6 +144,7 @@ async def test_a_source_that_vanishes_during_a_run_loses_nothing(
         assert len([*batch.records()]) == len(pictures)
 
 
+@pytest.mark.slow
 async def test_the_blocking_batch_uploads_a_source_once(emulator: Emulator, case: Case) -> None:
     def upload() -> tuple[dict[str, str], BatchSummary]:
         with (
