@@ -26,19 +26,19 @@ class Pictures:
 
     def __init__(self, database: Path) -> None:
         self.database = database
-        # The name in the journal. It is the same in each run, so that the next run goes on.
+        # The name in the journal, the same in each run.
         self.name = f"{database.resolve()}:products"
 
     async def __aiter__(self) -> AsyncIterator[BatchItem | Skip]:
         last = -1
-        # Each query continues behind the last row. So no transaction stays open for hours.
+        # Each query begins behind the last row, so no transaction stays open for hours.
         while rows := await asyncio.to_thread(self.rows_after, last):
             for last, name, picture in rows:
                 key = f"products/{last}"
                 if picture is None:
                     yield Skip(key, "the product has no picture")
                 else:
-                    yield BatchItem(key, picture, file_name=name, custom_metadata={"product": last})
+                    yield BatchItem(key, picture, file_name=name)
 
     def rows_after(self, last: int) -> list[tuple[int, str, bytes | None]]:
         """Read some rows. This blocks, so it runs in a worker thread."""
