@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imgwire_async.batch.records import BatchRecord
     from imgwire_async.batch.reporter import BatchEvent
     from imgwire_async.batch.results import BatchResult, PlannedFile
+    from imgwire_async.batch.sources.archive import archive
     from imgwire_async.batch.sources.cloud import cloud
     from imgwire_async.batch.sources.folder import folder
     from imgwire_async.batch.sources.urls import urls
@@ -48,6 +49,7 @@ _MODULE_BY_NAME = {
     "PlannedFile": "imgwire_async.batch.results",
     "RemoteFile": "imgwire_async.batch.items",
     "Skip": "imgwire_async.batch.items",
+    "archive": "imgwire_async.batch.sources.archive",
     "cloud": "imgwire_async.batch.sources.cloud",
     "folder": "imgwire_async.batch.sources.folder",
     "merge_journals": "imgwire_async.batch.merge",
@@ -70,6 +72,7 @@ __all__ = [
     "PlannedFile",
     "RemoteFile",
     "Skip",
+    "archive",
     "cloud",
     "folder",
     "merge_journals",

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from imgwire_async.batch import BatchItem, cloud
+from imgwire_async.batch import BatchItem, archive, cloud
 from imgwire_async.batch.sources.urls import urls
 from imgwire_async.emulator import Emulator
 
@@ -242,9 +242,9 @@ class ZipCase(Case):
 
     def write(self, pictures: Mapping[str, bytes]) -> None:
         later = self.path.stat().st_mtime_ns + 10**9 if self.path.exists() else None
-        with zipfile.ZipFile(self.path, "w") as archive:
+        with zipfile.ZipFile(self.path, "w") as file:
             for name, data in pictures.items():
-                archive.writestr(zipfile.ZipInfo(name), data)
+                file.writestr(zipfile.ZipInfo(name), data)
         if later is not None:
             os.utime(self.path, ns=(later, later))
 
@@ -267,11 +267,11 @@ class TarCase(Case):
         self.times: dict[str, tuple[bytes, int]] = {}
 
     def write(self, pictures: Mapping[str, bytes]) -> None:
-        with tarfile.open(self.path, self.mode) as archive:
+        with tarfile.open(self.path, self.mode) as file:
             for name, data in pictures.items():
                 info = tarfile.TarInfo(name)
                 info.size, info.mtime = len(data), self._time(name, data)
-                archive.addfile(info, io.BytesIO(data))
+                file.addfile(info, io.BytesIO(data))
 
     def _time(self, name: str, data: bytes) -> int:
         before, time = self.times.get(name, (data, 1_700_000_000))
@@ -324,6 +324,9 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "bytes": _items_below,
     "table": lambda path: example("batch_table").Pictures(path),
     "urls": lambda path: urls(_lines_of(path)),
+    "zip": archive,
+    "tar": archive,
+    "packed tar": archive,
     "cloud": lambda path: cloud(path.as_uri()),
 }
 CASES: dict[str, type[Case]] = {
@@ -332,6 +335,9 @@ CASES: dict[str, type[Case]] = {
     "bytes": BytesCase,
     "table": TableCase,
     "urls": UrlsCase,
+    "zip": ZipCase,
+    "tar": TarCase,
+    "packed tar": CompressedTarCase,
     "cloud": CloudCase,
 }
 

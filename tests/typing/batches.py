@@ -28,6 +28,7 @@ from imgwire_async.batch import (
     PlannedFile,
     RemoteFile,
     Skip,
+    archive,
     folder,
     merge_journals,
     urls,
@@ -105,6 +106,8 @@ async def upload(client: AsyncImgwireClient) -> BatchSummary:
             if isinstance(result.file, RemoteFile):
                 assert_type((result.file.label, result.file.name), tuple[str, str | None])
         async for _ in batch.upload(urls([BatchItem("a", "https://example.com/a.jpg")])):
+            pass
+        async for _ in batch.upload(archive("photos.zip", prefix="a/", moved=True)):
             pass
         for source in sources():
             async for _ in batch.upload(source):

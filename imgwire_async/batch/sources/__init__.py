@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from imgwire_async.batch.items import BatchItem, BatchSource, RemoteFile, Skip, Source
+from imgwire_async.batch.sources.archive import Archive, archive
 from imgwire_async.batch.sources.base import Files
 from imgwire_async.batch.sources.cloud import Cloud, cloud
 from imgwire_async.batch.sources.folder import Folder, folder
@@ -18,7 +19,19 @@ from imgwire_async.uploads.detect import is_number_array
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.upload_run import require_many_files
 
-__all__ = ["BatchFiles", "Cloud", "Files", "Folder", "Urls", "as_source", "cloud", "folder", "urls"]
+__all__ = [
+    "Archive",
+    "BatchFiles",
+    "Cloud",
+    "Files",
+    "Folder",
+    "Urls",
+    "archive",
+    "as_source",
+    "cloud",
+    "folder",
+    "urls",
+]
 
 _Item: TypeAlias = str | os.PathLike[str] | UploadItem | BatchItem | RemoteFile | Skip
 BatchFiles: TypeAlias = str | os.PathLike[str] | Files | Iterable[_Item] | AsyncIterable[_Item] | BatchSource

@@ -29,7 +29,7 @@ class Archive(Files):
         """The absolute path of the archive, by which the journal knows it."""
         return self.path
 
-    def start(self, own_paths: frozenset[Path]) -> Source:  # no journal is in an archive
+    def start(self, own_paths: frozenset[Path]) -> Source:
         """Return a source for one run. It leaves out `own_paths`, which are the files of the journal."""
         return ArchiveSource(self)
 

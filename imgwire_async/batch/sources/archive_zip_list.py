@@ -64,7 +64,7 @@ class ZipMember:
 
 @attrs.frozen
 class Directory:
-    """Where the central directory is. `shift` is the number of bytes that somebody put before the archive."""
+    """Where the central directory is. `shift` is the number of bytes before the archive."""
 
     start: int
     size: int
@@ -108,7 +108,7 @@ def _zip64_end(handle: Handle, end: int) -> tuple[int, int, int, int, int, int] 
     signature, _, given, _ = _LOCATOR_64.unpack(read_fully(handle, _LOCATOR_64.size, locator))
     if signature != b"PK\6\7":
         return None
-    # It is directly before the locator, unless it has fields that nobody uses.
+    # It is directly before the locator, unless it has optional fields.
     for position in (locator - _END_64.size, given):
         data = handle.read(_END_64.size, position) if 0 <= position <= locator - _END_64.size else b""
         if len(data) == _END_64.size and data[:4] == b"PK\6\6":
