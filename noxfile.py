@@ -112,6 +112,15 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def sources(session: nox.Session) -> None:
+    """Run the tests of batch runs over S3, against an S3 server. They need s3fs, with many dependencies."""
+    install(session, "tests", "sources", extras="speed,emulator,cloud")
+    session.run(
+        "pytest", "-m", "", *PARALLEL_SLOW, *(session.posargs or ["tests/sources"]), env=compiled(session)
+    )
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run a steady load, then random runs: `nox -s soak -- [MINUTES] [--tls]`, two minutes by default.
 

@@ -317,6 +317,21 @@ class CloudCase(FolderCase):
         self.write({**pictures, name: b""})
 
 
+def _bucket(path: Path) -> Any:
+    """Return the source over a bucket. The path consists of the port of the server and the bucket."""
+    port, name = path.parts
+    return cloud(
+        f"s3://{name}/photos",
+        storage_options={
+            "key": "an-access-key",
+            "secret": "a-secret-access-key",
+            "endpoint_url": f"http://127.0.0.1:{port}",
+            "client_kwargs": {"region_name": "us-east-1"},
+            "config_kwargs": {"s3": {"addressing_style": "path"}},
+        },
+    )
+
+
 # What `upload` and `plan` take, of the path of a source.
 FILES: dict[str, Callable[[Path], Any]] = {
     "folder": lambda path: path,
@@ -328,6 +343,8 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "tar": archive,
     "packed tar": archive,
     "cloud": lambda path: cloud(path.as_uri()),
+    # Tests in tests/sources use it.
+    "s3": _bucket,
 }
 CASES: dict[str, type[Case]] = {
     "folder": FolderCase,

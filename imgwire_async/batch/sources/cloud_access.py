@@ -90,6 +90,9 @@ class Access(abc.ABC):
         """Whether a listing without entries means that there is no such folder."""
         return self.is_http or (self.is_recursive and "/" in self.root)
 
+    async def connect(self) -> None:  # noqa: B027  # most file systems connect with their first request
+        """Load what the first request needs."""
+
     @abc.abstractmethod
     async def page(self, folder: str, position: object) -> Page:
         """Return the page of the listing of a folder at a position, which is None at the beginning."""
@@ -233,6 +236,10 @@ class S3Access(AsyncAccess):
                 yield chunk
         finally:
             body.close()
+
+    async def connect(self) -> None:
+        """Create the client of botocore, which loads many files."""
+        await self._fs.set_session()
 
     async def _call(self, method: str, **arguments: object) -> Any:
         return await self._fs._call_s3(method, **arguments)  # noqa: SLF001  # s3fs has no public method

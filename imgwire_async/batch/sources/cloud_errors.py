@@ -48,7 +48,7 @@ _TRANSIENT_ERRNOS = frozenset(
     }
 )
 # Base classes of errors of connections, in packages that are imported only if they are used.
-_TRANSIENT_CLASSES = frozenset(
+_CONNECTION_CLASSES = frozenset(
     {
         # aiohttp.
         "ClientConnectionError",
@@ -62,16 +62,13 @@ _TRANSIENT_CLASSES = frozenset(
         # azure-core.
         "ServiceRequestError",
         "ServiceResponseError",
-        # requests and urllib3.
-        "RequestException",
-        "HTTPError",
-        # gcsfs.
-        "HttpError",
         # fsspec and paramiko.
         "FSTimeoutError",
         "SSHException",
     }
 )
+# Base classes of errors that may have a response, of requests and gcsfs.
+_REQUEST_CLASSES = frozenset({"RequestException", "HttpError"})
 
 
 class ObjectChangedError(Exception):
@@ -82,6 +79,10 @@ def meaning_of(error: BaseException) -> Meaning:
     """Return what an error of a file system means."""
     if isinstance(error, ObjectChangedError):
         return Meaning.CHANGED
+    classes = {base.__name__ for base in type(error).__mro__}
+    # The causes of such an error may have a status, which is not that of a response.
+    if classes & _CONNECTION_CLASSES:
+        return Meaning.TRANSIENT
     statuses = [*_statuses(error)]
     for status in statuses:
         if status in _BY_STATUS:
@@ -99,8 +100,7 @@ def meaning_of(error: BaseException) -> Meaning:
         return Meaning.PERMANENT
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS:
         return Meaning.TRANSIENT
-    names = {base.__name__ for base in type(error).__mro__}
-    return Meaning.TRANSIENT if names & _TRANSIENT_CLASSES else Meaning.PERMANENT
+    return Meaning.TRANSIENT if classes & _REQUEST_CLASSES else Meaning.PERMANENT
 
 
 def _statuses(error: BaseException) -> Iterator[int]:

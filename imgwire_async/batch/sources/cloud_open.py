@@ -44,7 +44,13 @@ def missing_package(protocol: str, package: str, hint: str) -> ImportError:
 
 async def open_access(url: str, options: Mapping[str, object]) -> Access:
     """Open the file system of a URL, in a thread, because some of them send requests for that."""
-    return await finish_on_cancel(ThreadPool(1).submit(functools.partial(_open, url, options)))
+    access = await finish_on_cancel(ThreadPool(1).submit(functools.partial(_open, url, options)))
+    try:
+        await access.connect()
+    except BaseException:
+        await access.aclose()
+        raise
+    return access
 
 
 def _open(url: str, options: Mapping[str, object]) -> Access:

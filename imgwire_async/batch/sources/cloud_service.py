@@ -25,6 +25,9 @@ T = TypeVar("T")
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
 # The limit for retries if there is no limit for the time without progress.
 _DEFAULT_STALL = 60.0
+# Opening a file system imports packages, and botocore loads many files. That takes seconds on a busy machine,
+# and is no stall of the service.
+_SHORTEST_OPENING = 30.0
 # A file gives up before the upload does, because the error of the file system says more.
 _FILE_SHARE = 0.75
 _CHANGED = "it changed after it was listed; run again once nothing writes to it"
@@ -73,7 +76,8 @@ class CloudService:
     async def open(self) -> Access:
         """Open the file system. Raises `BatchError` if that is not possible."""
         if self._access is None:
-            access = await self._retry(lambda: open_access(self._url, self._options), "opening")
+            limit = None if self._stall is None else max(self._stall, _SHORTEST_OPENING)
+            access = await self._retry(lambda: open_access(self._url, self._options), "opening", limit)
             if self._is_closed:
                 await access.aclose()
                 raise BatchError(f"the run over {self.name} has ended")
@@ -87,12 +91,12 @@ class CloudService:
         does not respond in time.
         """
         access = await self.open()
-        return await self._retry(lambda: access.page(folder, position), "listing")
+        return await self._retry(lambda: access.page(folder, position), "listing", self._stall)
 
     async def info(self, path: str) -> Found:
         """Return what the file system knows about a file. Raises the errors of `page`."""
         access = await self.open()
-        return await self._retry(lambda: access.info(path), "listing")
+        return await self._retry(lambda: access.info(path), "listing", self._stall)
 
     def label(self, below: str) -> str:
         """Return the name of a file for messages."""
@@ -107,13 +111,13 @@ class CloudService:
             with contextlib.suppress(Exception):
                 await access.aclose()
 
-    async def _retry(self, attempt: Callable[[], Awaitable[T]], what: str) -> T:
+    async def _retry(self, attempt: Callable[[], Awaitable[T]], what: str, limit: float | None) -> T:
         """Return the result of an attempt, and repeat it while its error is transient.
 
         Raises `FileNotFoundError` and `PermissionError` for the file system's own ones.
         """
         now = asyncio.get_running_loop().time
-        attempts = _Attempts(self._stall, now())
+        attempts = _Attempts(limit, now())
         while True:
             try:
                 async with asyncio.timeout(attempts.left(now())):
