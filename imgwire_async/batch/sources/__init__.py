@@ -1,4 +1,4 @@
-"""Sources of files for batch runs: folders, URLs, and iterables and sources of the user."""
+"""Sources of files for batch runs: folders, manifests, URLs, and iterables and sources of the user."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from imgwire_async.batch.sources.base import Files
 from imgwire_async.batch.sources.cloud import Cloud, cloud
 from imgwire_async.batch.sources.folder import Folder, folder
 from imgwire_async.batch.sources.iterable import IterableSource
+from imgwire_async.batch.sources.manifest import Manifest, manifest
 from imgwire_async.batch.sources.urls import Urls, urls
 from imgwire_async.uploads.detect import is_number_array
 from imgwire_async.uploads.item import UploadItem
@@ -25,11 +26,13 @@ __all__ = [
     "Cloud",
     "Files",
     "Folder",
+    "Manifest",
     "Urls",
     "archive",
     "as_source",
     "cloud",
     "folder",
+    "manifest",
     "urls",
 ]
 

@@ -25,6 +25,8 @@ from imgwire_async.uploads.hints import has_buffer
 from imgwire_async.uploads.item import UploadItem
 from imgwire_async.uploads.source import File
 
+_PIPE_ADVICE = "; pass an open file as BatchItem(key, file)"
+
 _URL = re.compile("https?://", re.IGNORECASE)
 _SHA256 = re.compile("[0-9a-fA-F]{64}")
 
@@ -198,25 +200,29 @@ def find_identities(
         elif item.path is None:
             found.append(Entry(item.key, item.item, _identity(item.item, sizes.get(position))))
         elif not own.has_path(item.path):
-            found.append(_entry_of_path(item, item.path))
+            found.append(entry_of_path(item.key, item.item, item.path, advice=_PIPE_ADVICE))
     return found
 
 
-def _entry_of_path(item: Checked, path: str) -> Entry | Skip:
-    if len(item.key) > MAX_KEY // 4 and len(key_bytes(item.key)) > MAX_KEY:
-        return Skip(item.key, TOO_LONG_KEY)
+def entry_of_path(key: str, item: UploadItem | str, path: str, *, advice: str = "") -> Entry | Skip:
+    """Return a file on disk with its identity. `advice` is put at the end of the reason for a pipe.
+
+    `item` is `path` if the file has no other arguments. Blocks.
+    """
+    if len(key) > MAX_KEY // 4 and len(key_bytes(key)) > MAX_KEY:
+        return Skip(key, TOO_LONG_KEY)
     try:
         status = os.stat(path)  # noqa: PTH116  # as a str
     # Its upload fails with the same error, so that the user learns about it.
     except (OSError, ValueError):
-        return Entry(item.key, item.item, Identity(None), is_missing=not os.path.lexists(path))
+        return Entry(key, item, Identity(None), is_missing=not os.path.lexists(path))
     if stat.S_ISDIR(status.st_mode):
-        return Skip(item.key, "a folder, not a file; folder(path) uploads the files in it")
+        return Skip(key, "a folder, not a file; folder(path) uploads the files in it")
     if not stat.S_ISREG(status.st_mode):
         # A pipe without a writer would hold the run for ever.
-        return Skip(item.key, f"{special_kind(status)}; pass an open file as BatchItem(key, file)")
-    identity = Identity(status.st_size, status.st_mtime_ns, _given_hash(item.item))
-    return Entry(item.key, item.item, identity)
+        return Skip(key, special_kind(status) + advice)
+    digest = None if isinstance(item, str) else _given_hash(item)
+    return Entry(key, item, Identity(status.st_size, status.st_mtime_ns, digest))
 
 
 def _identity(item: UploadItem, size: int | None) -> Identity:
