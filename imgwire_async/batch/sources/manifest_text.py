@@ -95,7 +95,7 @@ class Lines:
         self._size = 0
 
 
-def _each_line(lines: Lines) -> Iterator[tuple[int, str | BadRow]]:
+def _filled_lines(lines: Lines) -> Iterator[tuple[int, str | BadRow]]:
     """Yield the number and the text of each line that is not empty."""
     while True:
         lines.begin_row()
@@ -133,7 +133,7 @@ class TextTable(Table):
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
         """Yield the lines that are not empty."""
-        for number, text in _each_line(self._lines):
+        for number, text in _filled_lines(self._lines):
             if isinstance(text, BadRow):
                 yield number, text
             elif text[:8].lower().startswith(("http://", "https://")):
@@ -150,7 +150,7 @@ class JsonTable(Table):
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
         """Yield the objects. A null counts as an empty column."""
-        for number, text in _each_line(self._lines):
+        for number, text in _filled_lines(self._lines):
             if isinstance(text, BadRow):
                 yield number, text
             elif not text.isspace():
