@@ -21,6 +21,9 @@ _LOST_RESPONSES = frozenset(
 )
 _WITH_BYTES = frozenset({ImageStatus.PROCESSING, ImageStatus.READY})
 
+# Seconds by which the clocks of this machine and of the service may differ.
+_CLOCK_TOLERANCE = 15 * 60
+
 # The limits of the list walk: pages for each row in doubt, and pages in any case.
 _PAGES_PER_ROW = 100
 _MIN_PAGES = 1_000
@@ -110,14 +113,19 @@ def is_record_of(doubt: Doubt, image: Image) -> bool:
     """Return whether a record of the list with the key of a row is that of its file.
 
     A key that the user has chosen may belong to several files. Then the record must have bytes, and its size
-    must be that of the file, unless one of the sizes is not known.
+    must be that of the file. If the size of the file is not known, the record must not be older than the row.
     """
     row, size = doubt.row, doubt.row.identity.size
     if image.idempotency_key != row.idempotency_key or image.deleted_at is not None:
         return False
     if (row.idempotency_key or "").startswith(KEY_PREFIX):
         return True
-    return has_arrived(image) and (size is None or image.size_bytes in {0, size})
+    if size is None:
+        is_old = (
+            row.started_at is not None and image.created_at.timestamp() < row.started_at - _CLOCK_TOLERANCE
+        )
+        return has_arrived(image) and not is_old
+    return has_arrived(image) and image.size_bytes in {0, size}
 
 
 def max_pages(rows: int) -> int:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import attrs
 
 from imgwire_async.batch.items import RemoteFile
-from imgwire_async.batch.list_search import ListSearch
+from imgwire_async.batch.list_search import CLOCK_TOLERANCE, ListSearch
 from imgwire_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -155,7 +155,12 @@ class Fetch(Upload):
     async def _find(self) -> Image | None:
         """Search the list of images for the current key."""
         assert self._key is not None
-        return await self._search.find(self._key, self._known.since)
+        image = await self._search.find(self._key, self._known.since)
+        if image is not None and self._item.idempotency_key is not None:
+            # Older images may have the same key of the user, and contain other pictures.
+            is_new = image.created_at.timestamp() >= self._known.since - CLOCK_TOLERANCE
+            return image if is_new else None
+        return image
 
     async def _fetch(self) -> Image | None:
         """Send the request. Return None if it must be sent again, because there is no record of it."""

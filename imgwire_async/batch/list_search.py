@@ -23,7 +23,7 @@ from imgwire_async.uploads.states import ARRIVED
 _MAX_PAGES = 1_000
 # Seconds by which the clocks of this machine and of the service may differ. Storages reject requests with a
 # larger difference, too.
-_CLOCK_TOLERANCE = 15 * 60
+CLOCK_TOLERANCE = 15 * 60
 # Most records are on the first page.
 _PREFETCH = 2
 
@@ -35,6 +35,7 @@ class ListSearch:
         images: The images of the service.
         on_unsure: Called with the number of records that were not found in a list that is too long.
         max_pages: The maximum number of pages of one walk.
+        page_size: The number of images on a page.
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class ListSearch:
         on_unsure: Callable[[int], object],
         *,
         max_pages: int = _MAX_PAGES,
+        page_size: int = PAGE_SIZE,
     ) -> None:
         self._images = images
         self._on_unsure = on_unsure
         self._max_pages = max_pages
+        self._page_size = page_size
         # One walk at a time. The files that come during a walk share the next one.
         self._lock = asyncio.Lock()
         self._next: _Walk | None = None
@@ -82,9 +85,9 @@ class ListSearch:
 
     async def _read_pages(self, walk: _Walk) -> bool:
         """Read pages until all records are found. Return False if the list is too long."""
-        since = min(walk.wanted.values()) - _CLOCK_TOLERANCE
+        since = min(walk.wanted.values()) - CLOCK_TOLERANCE
         order, count = ListOrder(), 0
-        pages = self._images.list_pages(limit=PAGE_SIZE, prefetch=_PREFETCH)
+        pages = self._images.list_pages(limit=self._page_size, prefetch=_PREFETCH)
         async with contextlib.aclosing(pages):
             async for page in pages:
                 count += 1
@@ -96,7 +99,7 @@ class ListSearch:
                     return page.pagination.next_page is None
         if count > 1 and not walk.is_complete:
             # A record that has changed meanwhile may have moved to the first page after that page was read.
-            walk.add((await self._images.list(limit=PAGE_SIZE)).data)
+            walk.add((await self._images.list(limit=self._page_size)).data)
         return True
 
 

@@ -18,7 +18,8 @@ class BatchResult:
     "done", "stored" (the image was not READY in time), "failed" or "skipped". `image` is the record of the
     image, and None for a file that an earlier run has finished, for which `image_id` is known. `error` is
     the error of a file that failed, and `reason` is the reason of a skip. `attempts` is the number of PUT
-    requests, `bytes_sent` the number of bytes that they sent, and `elapsed` the duration in seconds.
+    requests, or of requests to fetch a URL. `bytes_sent` is the number of bytes that they sent, and `elapsed`
+    the duration in seconds.
     `resumed` says that an earlier run had sent the bytes, and this run only found that out.
     """
 

@@ -6,14 +6,14 @@ import gc
 import inspect
 import threading
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imgwire_async import ImgwireClient, Timeouts, UploadItem
-from imgwire_async.batch import AsyncBatch, Batch, BatchEvent, BatchResult, merge_journals
+from imgwire_async.batch import AsyncBatch, Batch, BatchEvent, BatchResult, merge_journals, urls
 from imgwire_async.emulator import Emulator
 
 from .gifs import gif, write_gifs
@@ -226,3 +226,28 @@ def test_the_constructors_have_equal_parameters_and_docstrings() -> None:
 
     assert parameters(AsyncBatch) == parameters(Batch)
     assert arguments(AsyncBatch) == arguments(Batch) != ""
+
+
+def test_urls_are_uploaded_without_an_event_loop(open_batch: Open, emulator: Emulator) -> None:
+    found = [f"https://pictures.example/{number}.gif" for number in range(3)]
+    emulator.urls.update({url: gif(number) for number, url in enumerate(found)})
+    threads: set[str] = set()
+
+    def read() -> Iterator[str]:
+        for url in found:
+            threads.add(threading.current_thread().name)
+            yield url
+
+    with open_batch() as batch:
+        results = {result.key: result.status for result in batch.upload(urls(read()))}
+        assert results == dict.fromkeys(found, "done")
+        assert threads == {threading.current_thread().name}
+        assert {file.action for file in batch.plan(urls(found))} == {"done"}
+
+
+def test_asynchronous_urls_need_an_asynchronous_batch(open_batch: Open) -> None:
+    async def read() -> AsyncIterator[str]:
+        yield "https://pictures.example/a.gif"
+
+    with open_batch() as batch, pytest.raises(TypeError, match="must be a plain iterable here"):
+        list(batch.upload(urls(read())))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from imgwire_async.batch import doubts
 from imgwire_async.batch.doubts import Doubt
+from imgwire_async.batch.items import Identity
 from imgwire_async.batch.keys import KEY_PREFIX
 from imgwire_async.batch.records import JournalRow, RowOwner, all_ids
 from imgwire_async.models import Image
@@ -24,6 +25,10 @@ from .journals import row
 START = datetime(2026, 4, 1, tzinfo=UTC)
 NOW = START.timestamp()
 OWNER = RowOwner(destination=1, source=1, run=7)
+
+
+# The row of a URL after the response to its only request was lost.
+LOST_URL = {"status": "failed", "error_type": "ServerError", "image_id": None, "identity": Identity(None)}
 
 
 def image(image_id: str = "i1", status: str = "PENDING", age: float = 100, **changes: Any) -> Image:
@@ -67,6 +72,11 @@ def test_the_oldest_record_with_bytes_decides(
         ({"status": "started", "idempotency_key": None, "image_id": None}, False),
         ({"status": "failed", "error_type": "UploadConnectionError"}, True),
         ({"status": "failed", "error_type": "UploadConnectionError", "image_id": None}, False),
+        # The service may have fetched the picture of a URL, although its response was lost.
+        ({**LOST_URL}, True),
+        ({**LOST_URL, "error_type": "UnprocessableEntityError"}, False),
+        ({**LOST_URL, "idempotency_key": None}, False),
+        ({**LOST_URL, "identity": Identity(3)}, False),
         ({"status": "failed", "error_type": "ImageQuarantinedError"}, False),
         ({"status": "failed", "error_type": "SourceChangedError"}, False),
         ({"status": "stored"}, False),
@@ -207,6 +217,13 @@ def test_the_id_of_a_record_without_bytes_is_noted() -> None:
     assert new.run == doubt().row.run
 
 
+def test_the_record_of_a_url_that_is_still_fetched_is_noted() -> None:
+    found = doubt(image("i1"), **LOST_URL)
+    assert doubts.needs_walk(found)
+    after = doubts.remaining_row(found)
+    assert (after.status, after.image_id, after.idempotency_key) == ("failed", "i1", KEY_PREFIX + "k")
+
+
 def test_a_deleted_record_needs_the_key_of_a_new_generation() -> None:
     new = doubts.remaining_row(doubt(is_gone=True, image_id="i1", generation=2))
     assert (new.image_id, new.idempotency_key, new.generation, new.abandoned) == (None, None, 3, ())
@@ -232,6 +249,8 @@ def test_no_record_of_a_file_is_lost(found: list[tuple[str, str]]) -> None:
         ({"image_id": None}, False, True),
         ({"image_id": "i1"}, False, False),
         ({"image_id": "i1", "status": "failed"}, False, False),
+        ({**LOST_URL}, True, False),
+        ({**LOST_URL}, False, True),
     ],
 )
 def test_a_file_without_a_known_record_is_unsure_if_the_list_was_not_read(

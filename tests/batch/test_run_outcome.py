@@ -120,6 +120,13 @@ def test_the_result_of_a_wait_decides_what_follows() -> None:
     assert bad.status == "failed"
 
 
+def test_a_picture_that_the_service_never_fetched_has_failed() -> None:
+    stored = row("stored", image_id="i1")
+    late = verdict_of_wait(stored, errors.WaitTimeoutError("late"), now=9.0, has_no_bytes=True).row
+    assert late is not None
+    assert (late.status, late.image_id, late.abandoned) == ("failed", "i1", ("i1",))
+
+
 def test_frames_are_released_from_an_error_and_its_causes() -> None:
     with pytest.raises(LookupError) as caught:
         try:
@@ -156,6 +163,7 @@ def test_an_interrupted_file_keeps_its_key() -> None:
     [
         (row("done", image_id="i1"), {"is_gone": True}, 1),
         (row("failed", error_type="ImageQuarantinedError", image_id="i1"), {}, 1),
+        (row("failed", error_type="WaitTimeoutError", image_id="i1"), {}, 1),
         (row("failed", error_type="BadRequestError"), {}, 0),
         (row("started", identity=Identity(9)), {}, 0),
         (row("done", identity=Identity(9), image_id="i1"), {}, 0),

@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
+from worlds import World
 
-from imgwire_async import UploadItem
+from imgwire_async import Timeouts, UploadItem
 from imgwire_async.batch.items import BatchItem, RemoteFile, Skip
 from imgwire_async.batch.keys import url_key
 from imgwire_async.batch.planning import plan
+from imgwire_async.batch.reporter import BatchEvent
+from imgwire_async.batch.run import BatchRun
 from imgwire_async.batch.sources import as_source, urls
 from imgwire_async.errors import (
     PaymentRequiredError,
@@ -21,7 +25,7 @@ from imgwire_async.errors import (
     WaitTimeoutError,
 )
 
-from .runs import Site, picture, site
+from .runs import FAST, Site, picture, rows_of, site
 
 VIA_URL = "/api/v1/images/upload_via_url"
 SECRET = "X-Amz-Signature=0123456789abcdef&user=alice"
@@ -263,3 +267,96 @@ async def test_a_plan_of_urls_needs_no_request(here: Site) -> None:
 async def test_a_url_among_paths_is_an_error_that_names_urls(here: Site) -> None:
     with pytest.raises(ValueError, match=r"files\[0\] is a URL; urls"):
         await here.upload(["https://example.com/a.png"])
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "ignored"}])
+async def test_a_lost_journal_is_found_again_in_the_list(here: Site) -> None:
+    found = serve(here, "a.png", "b.png", query=SECRET)
+    await here.upload(urls(found))
+    here.journal_path = here.journal_path.with_name("new.journal")
+    results = await here.upload(urls(found), reconcile="all")
+    assert {result.resumed for result in results.values()} == {True}
+    assert len(here.images(None)) == 2
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "same", "deleted_keys": "remembered"}])
+async def test_an_image_that_was_deleted_is_fetched_again_with_a_new_key(here: Site) -> None:
+    found = serve(here, "a.png")
+    results = await here.upload(urls(found))
+    first = results[found[0]].image_id
+    assert first is not None
+    await here.client.images.delete(first)
+    results = await here.upload(urls(found), verify=True)
+    assert results[found[0]].image_id not in {None, first}
+    assert here.statuses() == {found[0]: "done"}
+
+
+async def test_a_key_of_the_user_is_kept(here: Site) -> None:
+    (url,) = serve(here, "a.png")
+    item = BatchItem("a", url, idempotency_key="mine")
+    results = await here.upload(urls([item]))
+    assert (results["a"].status, here.rows()["a"].idempotency_key) == ("done", "mine")
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "conflict"}])
+async def test_a_conflict_of_a_key_of_the_user_fails_that_url_only(here: Site) -> None:
+    a, b = serve(here, "a.png", "b.png")
+    await here.client.images.upload_via_url(b, idempotency_key="mine")
+    results = await here.upload(urls([BatchItem("a", a, idempotency_key="mine"), b]))
+    assert {key: result.status for key, result in results.items()} == {"a": "failed", b: "done"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("switches", [{"rate_limit": 20}])
+async def test_a_rate_limit_never_fails_a_url(here: Site) -> None:
+    found = serve(here, *[f"{number}.png" for number in range(30)])
+    results = await here.upload(urls(found, wait=False), concurrency=8)
+    assert {result.status for result in results.values()} == {"done"}
+
+
+@pytest.mark.parametrize("switches", [{"fetch_after": 60}])
+async def test_a_run_that_was_stopped_waits_for_the_picture_in_the_next_run(here: Site) -> None:
+    found = serve(here, "a.png")
+    with here.journal() as journal:
+        async with here.run(journal, urls(found), on_event=lambda event: stop_at(run, event)) as run:
+            results = [result async for result in run]
+    assert [result.status for result in results] == ["stored"]
+    here.emulator.clock.advance(60)
+    again = await here.upload(urls(found))
+    assert (again[found[0]].status, fetches(here)) == ("done", 1)
+
+
+def stop_at(run: BatchRun, event: BatchEvent) -> None:
+    if event.kind == "uploaded":
+        run.stop()
+
+
+@pytest.mark.parametrize("switches", [{"fetch_after": 60, "idempotency": "ignored"}])
+async def test_a_row_in_doubt_whose_picture_is_still_fetched_is_not_fetched_again(here: Site) -> None:
+    found = serve(here, "a.png")
+    await here.upload(urls(found, wait=False))
+    with here.journal() as journal:
+        # As if the process had been killed after the response.
+        row = rows_of(journal)[found[0]]
+        journal.put_blocking([attrs.evolve(row, status="started", image_id=None, finished_at=None)])
+    results = await here.upload(urls(found, wait=False))
+    assert (results[found[0]].status, len(here.images(None))) == ("done", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.world
+@pytest.mark.parametrize("mode", ["same", "conflict", "ignored"])
+async def test_lost_responses_make_no_second_image_in_any_world(
+    folder: Path, tmp_path: Path, world: World, mode: str
+) -> None:
+    switches = {"ready_polls": 0, "fetch_after": 0.05, "idempotency": mode}
+    async with world.emulator(**switches) as emulator:
+        async with world.client_of(emulator, retries=FAST, timeout=Timeouts(stall=1.0)) as client:
+            here = Site(emulator, client, tmp_path, folder / "urls.journal")
+            found = serve(here, *[f"{number}.png" for number in range(40)])
+            emulator.faults.add("POST", VIA_URL, times=10, reset="after_commit")
+            emulator.faults.add("POST", VIA_URL, times=10, after=5, cut=20)
+            emulator.faults.add("POST", VIA_URL, times=5, after=20, reset="before")
+            results = await here.upload(urls(found))
+            assert {result.status for result in results.values()} == {"done"}
+            assert len(here.images(None)) == len(found)
