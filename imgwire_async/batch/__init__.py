@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imgwire_async.batch.sources.archive import archive
     from imgwire_async.batch.sources.cloud import cloud
     from imgwire_async.batch.sources.folder import folder
+    from imgwire_async.batch.sources.manifest import manifest
     from imgwire_async.batch.sources.urls import urls
     from imgwire_async.batch_errors import BatchError, BatchStoppedError, JournalError, JournalLockedError
     from imgwire_async.blocking_batch import Batch
@@ -52,6 +53,7 @@ _MODULE_BY_NAME = {
     "archive": "imgwire_async.batch.sources.archive",
     "cloud": "imgwire_async.batch.sources.cloud",
     "folder": "imgwire_async.batch.sources.folder",
+    "manifest": "imgwire_async.batch.sources.manifest",
     "merge_journals": "imgwire_async.batch.merge",
     "urls": "imgwire_async.batch.sources.urls",
 }
@@ -75,6 +77,7 @@ __all__ = [
     "archive",
     "cloud",
     "folder",
+    "manifest",
     "merge_journals",
     "urls",
 ]

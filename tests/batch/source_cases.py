@@ -21,8 +21,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from imgwire_async.batch import BatchItem, archive, cloud
-from imgwire_async.batch.sources.urls import urls
+from imgwire_async.batch import BatchItem, archive, cloud, manifest, urls
 from imgwire_async.emulator import Emulator
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -338,6 +337,10 @@ FILES: dict[str, Callable[[Path], Any]] = {
     "paths": _paths_below,
     "bytes": _items_below,
     "table": lambda path: example("batch_table").Pictures(path),
+    "csv": manifest,
+    "jsonl": manifest,
+    "parquet": manifest,
+    "txt": manifest,
     "urls": lambda path: urls(_lines_of(path)),
     "zip": archive,
     "tar": archive,
@@ -351,6 +354,10 @@ CASES: dict[str, type[Case]] = {
     "paths": PathsCase,
     "bytes": BytesCase,
     "table": TableCase,
+    "csv": CsvCase,
+    "jsonl": JsonLinesCase,
+    "parquet": ParquetCase,
+    "txt": TextCase,
     "urls": UrlsCase,
     "zip": ZipCase,
     "tar": TarCase,

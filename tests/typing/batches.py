@@ -30,6 +30,7 @@ from imgwire_async.batch import (
     Skip,
     archive,
     folder,
+    manifest,
     merge_journals,
     urls,
 )
@@ -106,6 +107,8 @@ async def upload(client: AsyncImgwireClient) -> BatchSummary:
             if isinstance(result.file, RemoteFile):
                 assert_type((result.file.label, result.file.name), tuple[str, str | None])
         async for _ in batch.upload(urls([BatchItem("a", "https://example.com/a.jpg")])):
+            pass
+        async for _ in batch.upload(manifest("shop.csv", root="photos", strict=False, format="csv")):
             pass
         async for _ in batch.upload(archive("photos.zip", prefix="a/", moved=True)):
             pass
