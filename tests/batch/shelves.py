@@ -39,6 +39,11 @@ class Shelf(AsyncFileSystem):
         type(self).options.append(options)
         self._session = self
 
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        # The user info of the URL does not belong to the path.
+        return path.removeprefix("shelf://").rpartition("@")[2].rstrip("/")
+
     async def close(self) -> None:
         type(self).closed += 1
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import sys
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp.web
 import fsspec
 import pytest
+from fsspec import AbstractFileSystem
 from fsspec.registry import known_implementations
 
-from imgwire_async import BatchError
+from imgwire_async import BatchError, disk_work
 from imgwire_async.batch.items import Entry, Identity, Skip
 from imgwire_async.batch.sources import as_source, cloud
 from imgwire_async.batch.sources.cloud_errors import Meaning, meaning_of
@@ -238,6 +243,7 @@ async def test_all_files_below_a_url_are_found_under_their_paths(memory: Any) ->
     memory.pipe("/other/z.gif", gif(1))
     assert await keys(cloud("memory://photos")) == {*names}
     assert await keys(cloud("memory://photos/", prefix="p/")) == {f"p/{name}" for name in names}
+    assert await keys(cloud("memory://", include="z.gif")) == {"other/z.gif"}
     assert await keys(cloud("memory://photos/x")) == {"b.gif", "y/c d.gif", "#1.gif"}
 
 
@@ -288,10 +294,10 @@ async def test_files_of_this_machine_are_read_without_links_and_without_the_jour
 
 async def test_members_of_an_archive_are_read_through_fsspec(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(30):
+        for number in range(10):
             archive.writestr(f"in/{number}.gif", gif(number) * 20_000)
     found = await content(cloud(f"zip://::file://{tmp_path}/a.zip"))
-    assert found == {f"in/{number}.gif": gif(number) * 20_000 for number in range(30)}
+    assert found == {f"in/{number}.gif": gif(number) * 20_000 for number in range(10)}
 
 
 async def test_a_url_without_files_is_an_error_and_not_an_empty_run(memory: Any, tmp_path: Path) -> None:
@@ -309,8 +315,6 @@ async def test_a_url_without_files_is_an_error_and_not_an_empty_run(memory: Any,
 async def test_a_file_system_for_asyncio_runs_on_the_loop_of_the_run_and_is_closed(
     shelf: type[Shelf],
 ) -> None:
-    import asyncio
-
     shelf.files = {"box/a.gif": gif(1), "box/x/b.gif": gif(2) * 100_000}
     assert await content(cloud("shelf://box", storage_options={"extra": 1})) == {
         "a.gif": gif(1),
@@ -403,6 +407,94 @@ async def test_a_listing_of_a_million_files_is_read_in_chunks(shelf: type[Shelf]
     assert max(sizes) <= 500
 
 
+async def test_a_file_cannot_be_read_after_its_run(shelf: type[Shelf]) -> None:
+    shelf.files = {"box/a.gif": gif(1)}
+    source = as_source(cloud("shelf://box"))
+    [entry] = await source.read()
+    await source.aclose()
+    assert isinstance(entry, Entry)
+    file: Any = entry.item.file
+    with pytest.raises(OSError, match="the run over shelf://box has ended"):
+        [chunk async for chunk in file.open()]
+    assert shelf.closed == 1
+
+
+async def test_the_response_that_shows_the_type_is_used_for_the_upload(shelf: type[Shelf]) -> None:
+    data = gif(1) * 50_000
+    shelf.files = {"box/a.gif": data}
+    source = as_source(cloud("shelf://box"))
+    [entry] = await source.read()
+    assert isinstance(entry, Entry)
+    file: Any = entry.item.file
+    assert await file.peek(100) == data[:100]
+    for _ in range(2):
+        assert b"".join([chunk async for chunk in file.open()]) == data
+    await file.peek(100)
+    await file.aclose()
+    # Three blocks for each time that the file was read to its end, and one that was not used.
+    assert shelf.calls.count("cat box/a.gif") == 7
+    await source.aclose()
+
+
+# --- file systems that block --------------------------------------------------------------------------------
+
+
+class Blocking(AbstractFileSystem):
+    """A file system that blocks, with one connection. `gate` holds up its calls."""
+
+    protocol = "blocking"
+    cachable = False
+    gate = threading.Event()
+    busy: ClassVar[list[int]] = [0, 0]
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> list[dict[str, Any]]:
+        self.gate.wait(30)
+        return [{"name": f"box/{n}.gif", "size": 8, "type": "file", "mtime": 1.0} for n in range(20)]
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        return {"name": path, "size": 8, "type": "file", "mtime": 1.0}
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BytesIO:
+        self.busy[0] += 1
+        self.busy[1] = max(self.busy)
+        time.sleep(0.001)
+        self.busy[0] -= 1
+        return io.BytesIO(path.encode().ljust(8)[:8])
+
+
+@pytest.fixture
+def blocking() -> Iterator[type[Blocking]]:
+    fsspec.register_implementation("blocking", Blocking, clobber=True)
+    Blocking.gate.set()
+    Blocking.busy[:] = [0, 0]
+    yield Blocking
+    Blocking.gate.set()
+
+
+async def test_a_file_system_that_hangs_in_threads_ends_with_an_error_and_the_disk_goes_on(
+    blocking: type[Blocking],
+) -> None:
+    blocking.gate.clear()
+    with pytest.raises(BatchError, match="listing blocking://box made no progress"):
+        await listed(cloud("blocking://box"), stall=0.3)
+    assert await disk_work.run(lambda: "done") == "done"
+
+
+async def test_only_one_thread_uses_a_file_system_that_is_not_known_to_allow_more(
+    blocking: type[Blocking],
+) -> None:
+    source = as_source(cloud("blocking://box"))
+    entries = await source.read()
+
+    async def read(entry: Any) -> bytes:
+        return b"".join([chunk async for chunk in entry.item.file.open()])
+
+    found = await asyncio.gather(*map(read, entries))
+    assert sorted(found) == sorted(f"box/{n}.gif".encode().ljust(8)[:8] for n in range(20))
+    assert blocking.busy == [0, 1]
+    await source.aclose()
+
+
 # --- HTTP ---------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +504,8 @@ async def test_the_links_of_a_web_page_are_files(tmp_path: Path) -> None:
 
     async def serve(request: aiohttp.web.Request) -> aiohttp.web.Response:
         path = request.match_info["path"]
+        if request.headers.get("Authorization") != "Bearer of-this-test":
+            raise aiohttp.web.HTTPUnauthorized
         if path in files:
             if request.method == "GET" and faults:
                 return aiohttp.web.Response(status=faults.pop(), text="the text of an error")
@@ -430,10 +524,14 @@ async def test_the_links_of_a_web_page_are_files(tmp_path: Path) -> None:
         site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
-        source = cloud(f"http://127.0.0.1:{port}/photos", exclude="gone.gif")
-        assert await content(source) == files
-        assert (await skips(cloud(f"http://127.0.0.1:{port}/photos"))) == {
-            "gone.gif": "it was deleted while the files were listed"
-        }
+        url, options = (
+            f"http://127.0.0.1:{port}/photos",
+            {"headers": {"Authorization": "Bearer of-this-test"}},
+        )
+        assert await content(cloud(url, exclude="gone.gif", storage_options=options)) == files
+        reasons = await skips(cloud(url, storage_options=options))
+        assert reasons == {"gone.gif": "it was deleted while the files were listed"}
+        with pytest.raises(PermissionError, match="check storage_options"):
+            await listed(cloud(url))
     finally:
         await runner.cleanup()

@@ -130,7 +130,9 @@ class CloudSource(ChunkedSource):
     def __init__(
         self, described: Cloud, service: CloudService, own_paths: frozenset[Path], stall: float | None
     ) -> None:
-        super().__init__(described.name, described.prefix, is_moved=described.moved)
+        # A web page may have two links to one file.
+        may_repeat = described.name.startswith(("http://", "https://"))
+        super().__init__(described.name, described.prefix, may_repeat=may_repeat, is_moved=described.moved)
         self._described = described
         self._service = service
         self._own_paths = own_paths

@@ -169,23 +169,24 @@ class HttpAccess(AsyncAccess):
             raise
 
     async def read(self, found: Found, offset: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of a file from the response to one request."""
-        # The size is passed so that fsspec sends no other request for it.
-        file = await self._fs.open_async(found.path, "rb", size=found.size or 0)
-        try:
-            while chunk := await file.read(CHUNK_SIZE):
-                # fsspec passes on the text of error responses as if it were the file.
-                file.r.raise_for_status()
-                etag = file.r.headers.get("ETag")
-                if None not in (etag, found.etag) and etag != found.etag:
-                    raise ObjectChangedError
+        """Yield the bytes of a file from the response to one request.
+
+        `open_async` of fsspec would lose the headers of `storage_options`, and ignore the status.
+        """
+        session: Any = await self._fs.set_session()
+        options: dict[str, Any] = dict(self._fs.kwargs)
+        # A compressed response would have another size.
+        options["headers"] = {**options.get("headers", {}), "Accept-Encoding": "identity"}
+        async with session.get(self._fs.encode_url(found.path), **options) as response:
+            response.raise_for_status()
+            etag = response.headers.get("ETag")
+            if None not in (etag, found.etag) and etag != found.etag:
+                raise ObjectChangedError
+            while chunk := await response.content.read(CHUNK_SIZE):
                 rest = chunk[offset:]
                 offset = max(0, offset - len(chunk))
                 if rest:
                     yield rest
-            file.r.raise_for_status()
-        finally:
-            await file.close()
 
 
 class S3Access(AsyncAccess):
@@ -242,7 +243,9 @@ class S3Access(AsyncAccess):
         await self._fs.set_session()
 
     async def _call(self, method: str, **arguments: object) -> Any:
-        return await self._fs._call_s3(method, **arguments)  # noqa: SLF001  # s3fs has no public method
+        # Older versions do not add the option for buckets whose readers pay.
+        payer: dict[str, object] = getattr(self._fs, "req_kw", {})
+        return await self._fs._call_s3(method, **payer, **arguments)  # noqa: SLF001  # s3fs has no public method
 
     async def aclose(self) -> None:
         """Close the client of aiobotocore."""

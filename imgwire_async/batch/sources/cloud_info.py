@@ -120,7 +120,8 @@ def below_root(found: Found, root: str, *, is_http: bool) -> str | None:
     start = f"{root}/" if root and not root.endswith("/") else root
     if not path.startswith(start):
         return None
-    below = path[len(start) :]
+    # Some file systems begin all paths with `/`.
+    below = path[len(start) :] if start else path.removeprefix("/")
     if is_http:
         # A listing is a web page. It also has links that sort it, and links to other places.
         below = html.unescape(below)

@@ -74,15 +74,20 @@ class CloudService:
         self._is_closed = False
 
     async def open(self) -> Access:
-        """Open the file system. Raises `BatchError` if that is not possible."""
+        """Open the file system. Raises `BatchError` if that is not possible, or the run has ended."""
         if self._access is None:
+            self._require_open()
             limit = None if self._stall is None else max(self._stall, _SHORTEST_OPENING)
             access = await self._retry(lambda: open_access(self._url, self._options), "opening", limit)
             if self._is_closed:
                 await access.aclose()
-                raise BatchError(f"the run over {self.name} has ended")
+            self._require_open()
             self._access = access
         return self._access
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise BatchError(f"the run over {self.name} has ended, so its files can no longer be read")
 
     async def page(self, folder: str, position: object) -> Page:
         """Return a page of a listing.
