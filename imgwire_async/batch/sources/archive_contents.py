@@ -151,19 +151,27 @@ class Contents:
         """Read members as long as uploads wait for some."""
         try:
             while self._wanted:
-                if self._pass is None or self._must_restart(self._pass):
-                    await self._restart()
-                assert self._pass is not None
-                found = await disk_work.run(self._pass.advance)
-                self._deliver(found)
-        except Exception as error:  # noqa: BLE001  # raised by `get`
-            for index, future in [*self._futures.items()]:
-                self._wanted.pop(index, None)
-                if not future.done():
-                    future.set_exception(error)
-            await self._end_pass()
+                try:
+                    await self._serve_some()
+                except Exception as error:  # noqa: BLE001  # raised by `get`
+                    for index, future in [*self._futures.items()]:
+                        self._wanted.pop(index, None)
+                        if not future.done():
+                            future.set_exception(error)
+                    await self._end_pass()
         finally:
+            # There is no `await` between the last check and this line, so no upload is forgotten.
             self._task = None
+
+    async def _serve_some(self) -> None:
+        if self._pass is None or self._must_restart(self._pass):
+            await self._restart()
+        assert self._pass is not None
+        for index, content in await disk_work.run(self._pass.advance):
+            self._wanted.pop(index, None)
+            future = self._futures.get(index)
+            if future is not None and not future.done():
+                future.set_result(content)
 
     def _must_restart(self, running: Pass) -> bool:
         """Return whether a pass must begin at the start of the archive.
@@ -174,13 +182,6 @@ class Contents:
         if len(behind) == len(self._wanted):
             return True
         return bool(behind) and time.monotonic() - min(behind) > max(_MIN_WAIT, running.seconds)
-
-    def _deliver(self, found: list[tuple[int, Content]]) -> None:
-        for index, content in found:
-            self._wanted.pop(index, None)
-            future = self._futures.get(index)
-            if future is not None and not future.done():
-                future.set_result(content)
 
     async def _restart(self) -> None:
         await self._end_pass()

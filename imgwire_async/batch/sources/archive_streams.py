@@ -14,7 +14,7 @@ from imgwire_async.batch.sources.archive_file import BrokenArchiveError, Compres
 from imgwire_async.uploads.disk import Handle
 
 # The number of bytes that are read from the disk, and that are decompressed, at once.
-_BLOCK = 256 * 1024
+READ = 256 * 1024
 # The maximum number of bytes that decompression of xz may need. A hostile archive could demand gigabytes.
 _MAX_MEMORY = 256 * 2**20
 CUT_OFF = "is cut off: its end is missing"
@@ -127,7 +127,7 @@ class DecompressedStream(ByteStream):
         """Return `size` bytes, fewer only at the end."""
         parts: list[bytes] = []
         left = size
-        while left and (data := self._read_some(min(left, _BLOCK))):
+        while left and (data := self._read_some(min(left, READ))):
             parts.append(data)
             left -= len(data)
         return b"".join(parts)
@@ -135,7 +135,7 @@ class DecompressedStream(ByteStream):
     def skip(self, size: int) -> Iterator[None]:
         """Decompress and drop bytes, in short steps."""
         while size:
-            data = self._read_some(min(size, _BLOCK))
+            data = self._read_some(min(size, READ))
             if not data:
                 raise BrokenArchiveError(CUT_OFF)
             size -= len(data)
@@ -174,7 +174,7 @@ class DecompressedStream(ByteStream):
         return True
 
     def _read_file(self) -> bytes:
-        data = self.handle.read(_BLOCK, self._file_position)
+        data = self.handle.read(READ, self._file_position)
         self._file_position += len(data)
         return data
 

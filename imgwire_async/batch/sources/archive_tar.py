@@ -65,13 +65,13 @@ def _next_header(stream: ByteStream) -> Header | None:
             return None
         header = headers.parse_header(block)
         if not 0 <= header.size <= _MAX_SIZE:
-            raise BrokenArchiveError("has a broken header")
+            raise BrokenArchiveError(headers.BROKEN_HEADER)
         if header.kind not in {headers.PAX, headers.GLOBAL_PAX, headers.LONG_NAME, headers.LONG_LINK, b"X"}:
             if header.kind == headers.SPARSE:
                 _skip_sparse_blocks(stream, block)
             header = headers.with_extensions(header, pax, long_name)
             if header.size > _MAX_SIZE:
-                raise BrokenArchiveError("has a broken header")
+                raise BrokenArchiveError(headers.BROKEN_HEADER)
             return header
         left -= header.size + BLOCK
         if left < 0:

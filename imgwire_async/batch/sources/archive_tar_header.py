@@ -31,7 +31,8 @@ _REASONS = {
     b"M": "a part of a file of another volume",
     SPARSE: "a sparse file, which cannot be read",
 }
-_BROKEN_HEADER = "has a broken header"
+BROKEN_HEADER = "has a broken header"
+SHORT_HEADER = "is cut off in a header"
 
 
 @attrs.frozen
@@ -48,9 +49,9 @@ class Header:
 def parse_header(block: bytes) -> Header:
     """Return the header in a block. Raises `BrokenArchiveError` if it is none."""
     if len(block) != BLOCK:
-        raise BrokenArchiveError("is cut off: its end is missing")
+        raise BrokenArchiveError(SHORT_HEADER)
     if not has_checksum(block):
-        raise BrokenArchiveError(_BROKEN_HEADER)
+        raise BrokenArchiveError(BROKEN_HEADER)
     kind = block[156:157]
     name = text(_until_nul(block[:100]))
     # Old GNU archives have other fields where POSIX has the beginning of the path.
@@ -85,7 +86,7 @@ def _number(field: bytes) -> int:
     try:
         return int(digits, 8) if digits else 0
     except ValueError:
-        raise BrokenArchiveError(_BROKEN_HEADER) from None
+        raise BrokenArchiveError(BROKEN_HEADER) from None
 
 
 def parse_pax(data: bytes) -> dict[str, str]:
@@ -96,11 +97,11 @@ def parse_pax(data: bytes) -> dict[str, str]:
         space = data.find(b" ", start, start + 21)
         digits = data[start:space]
         if space < 0 or not digits.isdigit():
-            raise BrokenArchiveError(_BROKEN_HEADER)
+            raise BrokenArchiveError(BROKEN_HEADER)
         end = start + int(digits)
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if end > len(data) or end <= space + 2 or not equals or data[end - 1 : end] != b"\n":
-            raise BrokenArchiveError(_BROKEN_HEADER)
+            raise BrokenArchiveError(BROKEN_HEADER)
         if key in {b"path", b"size", b"mtime"}:
             found[text(key)] = text(value)
         elif key.startswith(b"GNU.sparse."):
@@ -114,7 +115,7 @@ def with_extensions(header: Header, pax: dict[str, str], long_name: str | None) 
     size = header.size
     if "size" in pax and header.kind not in _WITHOUT_CONTENT:
         if not (pax["size"].isascii() and pax["size"].isdigit() and len(pax["size"]) < 20):
-            raise BrokenArchiveError(_BROKEN_HEADER)
+            raise BrokenArchiveError(BROKEN_HEADER)
         size = int(pax["size"])
     name = pax.get("path", header.name) if long_name is None else long_name
     mtime = pax.get("mtime", header.mtime)

@@ -21,9 +21,9 @@ from imgwire_async.batch.sources.archive_file import (
 )
 from imgwire_async.batch.sources.archive_members import TarFileMember, ZipFileMember
 from imgwire_async.batch.sources.archive_names import hidden_reason, key_of, path_in_archive, unsafe_reason
-from imgwire_async.batch.sources.archive_streams import DecompressedStream, PlainStream
+from imgwire_async.batch.sources.archive_streams import READ, DecompressedStream, PlainStream
 from imgwire_async.batch.sources.archive_tar import TarMember
-from imgwire_async.batch.sources.archive_tar_header import BLOCK, has_checksum
+from imgwire_async.batch.sources.archive_tar_header import BLOCK, BROKEN_HEADER, SHORT_HEADER, has_checksum
 from imgwire_async.uploads.disk import Handle
 from imgwire_async.uploads.item import UploadItem
 
@@ -125,8 +125,11 @@ class ArchiveItems:
                 content = contents.keep(member, stream)
                 source = PackedMember(file, named.path, member, contents, content)
                 yield Entry(named.key, UploadItem(source), _identity(member))
+            # The checksum of the compressed data is at its end.
+            while stream.read(READ):
+                yield None
         except BrokenArchiveError as error:
-            if stream.position <= BLOCK and not str(error).startswith("is compressed"):
+            if stream.position <= BLOCK and str(error) in {BROKEN_HEADER, SHORT_HEADER}:
                 raise BrokenArchiveError(f"is a {compression} file, but no TAR archive is in it") from error
             raise
 

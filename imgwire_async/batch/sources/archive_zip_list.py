@@ -126,7 +126,8 @@ def members(handle: Handle, directory: Directory) -> Iterator[ZipMember | None]:
     shared: set[int] = set()
     yield from _find_shared(handle, directory, shared)
     for member, _ in _entries(handle, directory):
-        yield attrs.evolve(member, reason=_SHARES) if member.offset in shared else member
+        is_shared = member.offset in shared and member.reason is None
+        yield attrs.evolve(member, reason=_SHARES) if is_shared else member
 
 
 _SHARES = "it shares its bytes with another member"

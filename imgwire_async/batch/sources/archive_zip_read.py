@@ -74,8 +74,6 @@ class ZipReader:
 
     def _check_end(self) -> None:
         self._file.require_unchanged(self._handle)
-        if self._crc != self._member.crc:
-            raise BrokenArchiveError("is damaged: its CRC is wrong")
         if self._member.method == STORED:
             has_more = self._packed_left > 0
         else:
@@ -83,6 +81,8 @@ class ZipReader:
             has_more = not self._decoder.eof and bool(self._decode_some(1))
         if has_more:
             raise BrokenArchiveError("has more bytes than the list of members says")
+        if self._crc != self._member.crc:
+            raise BrokenArchiveError("is damaged: its CRC is wrong")
 
     def _decode(self, size: int) -> bytes:
         """Return up to `size` bytes, at least one."""
