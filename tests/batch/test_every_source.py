@@ -24,6 +24,8 @@ from .source_cases import CASES, Case
 # The same text in two forms, so these are two files.
 NAMES = ["a.gif", "b/c d.gif", *(unicodedata.normalize(form, "é.gif") for form in ("NFC", "NFD"))]
 PICTURES = {name: gif(number) for number, name in enumerate(NAMES)}
+# The formats of a manifest differ only in how a row is read, so the slow tests use one of them.
+KINDS = [kind for kind in CASES if kind not in {"jsonl", "parquet", "txt"}]
 # Enough files to kill a process among them.
 MANY = 120
 
@@ -120,6 +122,7 @@ async def test_a_picture_that_cannot_be_read_has_a_reason_and_the_others_are_upl
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", KINDS, indirect=True)
 async def test_a_source_that_vanishes_during_a_run_loses_nothing(
     client: AsyncImgwireClient, emulator: Emulator, case: Case
 ) -> None:
@@ -145,6 +148,7 @@ async def test_a_source_that_vanishes_during_a_run_loses_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", KINDS, indirect=True)
 async def test_the_blocking_batch_uploads_a_source_once(emulator: Emulator, case: Case) -> None:
     def upload() -> tuple[dict[str, str], BatchSummary]:
         with (
@@ -180,6 +184,7 @@ def finish(emulator: Emulator, case: Case) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", KINDS, indirect=True)
 def test_a_run_over_a_source_continues_after_a_kill(emulator: Emulator, case: Case) -> None:
     case.write(many())
     kill(emulator, case)
@@ -190,6 +195,7 @@ def test_a_run_over_a_source_continues_after_a_kill(emulator: Emulator, case: Ca
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", KINDS, indirect=True)
 def test_after_a_kill_the_next_run_uploads_what_the_source_then_contains(
     emulator: Emulator, case: Case
 ) -> None:
