@@ -362,6 +362,34 @@ def test_a_file_in_place_of_the_folder_is_an_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("a.zip", r"archive\(path\)"),
+        ("a.tar.gz", r"archive\(path\)"),
+        ("a.TGZ", r"archive\(path\)"),
+        ("a.csv", r"manifest\(path\)"),
+        ("a.parquet", r"manifest\(path\)"),
+    ],
+)
+def test_the_error_for_a_file_of_another_source_names_that_source(
+    folder: Path, name: str, advice: str
+) -> None:
+    write(folder, name)
+    with pytest.raises(NotADirectoryError, match=f"this is a file: .*{advice}"):
+        asyncio.run(read_first(folder / name))
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [("s3://key:secret@bucket", r"cloud\(url\)"), ("https://example.com/a?secret", r"urls\(\[url\]\)")],
+)
+def test_a_url_in_place_of_a_folder_is_an_error_that_names_the_source_for_it(url: str, advice: str) -> None:
+    with pytest.raises(ValueError, match=advice) as caught:
+        as_source(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("path", "options", "error", "message"),
     [
         ("", {}, ValueError, "path must not be empty"),

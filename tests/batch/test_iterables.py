@@ -185,6 +185,11 @@ def test_a_path_that_is_too_long_is_a_skip() -> None:
         (7, TypeError, r"files\[2\] must be a path, an UploadItem or a BatchItem, not int"),
         (None, TypeError, r"files\[2\] must be a path"),
         (
+            folder_source("a"),
+            TypeError,
+            r"files\[2\] is a source; pass the source itself, not a list with it",
+        ),
+        (
             b"123",
             TypeError,
             r"files\[2\] has no path, so it needs a key: pass BatchItem\(key, file\), not bytes",

@@ -249,7 +249,7 @@ async def test_a_wrong_item_of_a_list_is_an_error_before_the_first_upload(
 
 
 def test_one_url_is_not_a_list_of_urls() -> None:
-    with pytest.raises(TypeError, match="files must be an iterable"):
+    with pytest.raises(TypeError, match=r"not be one str; pass a list: urls\(\[url\]\)"):
         urls("https://example.com/a.png")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from imgwire_async.batch.items import Source
 from imgwire_async.batch.sources.base import Files, ThreadedSource
 from imgwire_async.batch.sources.folder_walk import FolderOptions, FolderWalk
 from imgwire_async.batch.sources.globs import Exclusion, Inclusion, parse_patterns
+
+# The protocol of a URL. A single letter is a drive of Windows.
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @attrs.frozen
@@ -69,11 +73,17 @@ def folder(
 
     Raises:
         TypeError: An argument has another type.
-        ValueError: A pattern cannot match anything, or the path is empty.
+        ValueError: A pattern cannot match anything, or the path is empty or a URL.
     """
     name = checks.path("path", path)
     if not name:
         raise ValueError('path must not be empty; "." is the current folder')
+    if _URL.match(name):
+        # The message does not contain the URL, because a part of it may be secret.
+        raise ValueError(
+            "path must be that of a folder, not a URL; cloud(url) reads a bucket or another file system, and urls([url]) "
+            "lets the service fetch pictures"
+        )
     options = FolderOptions(
         os.path.abspath(name),  # noqa: PTH100  # as a str
         checks.text("prefix", prefix),

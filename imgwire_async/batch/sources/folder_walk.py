@@ -29,6 +29,9 @@ _MAX_PENDING = 1_000
 _READ_TIME = 0.1
 # Seconds between two attempts to open a folder while the process has too many open files, and their number.
 _PAUSE, _ATTEMPTS = 0.1, 100
+# Endings of files that other sources read. Errors name these sources.
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt")
 _IS_WINDOWS = sys.platform == "win32"
 
 
@@ -130,9 +133,7 @@ class FolderWalk:
             self._root = _place_of(os.stat(path))  # noqa: PTH116  # as a str
             entries = self._scan(path)
         except NotADirectoryError as error:
-            error.strerror = (
-                f"{error.strerror} (this is a file: pass a list of paths, or the path of its folder)"
-            )
+            error.strerror = f"{error.strerror} (this is a file: {_advice_for_file(path)})"
             raise
         except FileNotFoundError as error:
             hint = " (~ is not expanded: pass os.path.expanduser(path))" if "/~" in path else ""
@@ -329,3 +330,12 @@ def _reason(error: OSError) -> str:
             return "its path is too long for the system"
         case _:
             return f"it cannot be read: {error.strerror or error}"
+
+
+def _advice_for_file(path: str) -> str:
+    """Return what to pass instead of the path of a file."""
+    if path.lower().endswith(_ARCHIVES):
+        return "archive(path) uploads the files in it"
+    if path.lower().endswith(_MANIFESTS):
+        return "manifest(path) uploads the files that it lists"
+    return "pass a list of paths, or the path of its folder"

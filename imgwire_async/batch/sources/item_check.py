@@ -16,7 +16,7 @@ from imgwire_async import checks
 from imgwire_async.batch.fetching import check_remote
 from imgwire_async.batch.items import BatchItem, Entry, Identity, RemoteFile, Skip
 from imgwire_async.batch.keys import key_bytes, url_key
-from imgwire_async.batch.sources.base import MAX_KEY, TOO_LONG_KEY
+from imgwire_async.batch.sources.base import MAX_KEY, TOO_LONG_KEY, Files
 from imgwire_async.batch.sources.own_files import OwnFiles
 from imgwire_async.batch.sources.special_files import special_kind
 from imgwire_async.resources.uploading import checked_item
@@ -72,6 +72,8 @@ def check(value: object, position: int) -> Checked | Entry | Skip:
     kind = type(value).__name__
     if has_buffer(value) or hasattr(type(value), "read"):
         raise TypeError(f"{where} has no path, so it needs a key: pass BatchItem(key, file), not {kind}")
+    if isinstance(value, Files):
+        raise TypeError(f"{where} is a source; pass the source itself, not a list with it")
     raise TypeError(f"{where} must be a path, an UploadItem or a BatchItem, not {kind}")
 
 

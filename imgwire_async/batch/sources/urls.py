@@ -67,6 +67,11 @@ def urls(
     Raises:
         TypeError: `iterable` is not an iterable of URLs.
     """
+    if isinstance(iterable, str | RemoteFile | UploadItem | BatchItem):
+        # The message does not contain the URL, because its query may be secret.
+        raise TypeError(
+            f"iterable must contain URLs, not be one {type(iterable).__name__}; pass a list: urls([url])"
+        )
     require_many_files(iterable)
     return Urls(iterable, checks.flag("wait", wait))
 
