@@ -21,8 +21,9 @@ _LOST_RESPONSES = frozenset(
 )
 _WITH_BYTES = frozenset({ImageStatus.PROCESSING, ImageStatus.READY})
 
-# Seconds by which the clocks of this machine and of the service may differ.
-_CLOCK_TOLERANCE = 15 * 60
+# Seconds by which the clocks of this machine and of the service may differ. Storages reject requests with a
+# larger difference, too.
+CLOCK_TOLERANCE = 15 * 60
 
 # The limits of the list walk: pages for each row in doubt, and pages in any case.
 _PAGES_PER_ROW = 100
@@ -121,11 +122,13 @@ def is_record_of(doubt: Doubt, image: Image) -> bool:
     if (row.idempotency_key or "").startswith(KEY_PREFIX):
         return True
     if size is None:
-        is_old = (
-            row.started_at is not None and image.created_at.timestamp() < row.started_at - _CLOCK_TOLERANCE
-        )
-        return has_arrived(image) and not is_old
+        return has_arrived(image) and is_recent(image, row.started_at or 0.0)
     return has_arrived(image) and image.size_bytes in {0, size}
+
+
+def is_recent(image: Image, since: float) -> bool:
+    """Return whether a record may have been created after a time in seconds since the epoch."""
+    return image.created_at.timestamp() >= since - CLOCK_TOLERANCE
 
 
 def max_pages(rows: int) -> int:

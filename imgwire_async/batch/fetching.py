@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
+from imgwire_async.batch.doubts import is_recent
 from imgwire_async.batch.items import RemoteFile
-from imgwire_async.batch.list_search import CLOCK_TOLERANCE, ListSearch
+from imgwire_async.batch.list_search import ListSearch
 from imgwire_async.errors import (
     APIConnectionError,
     APIStatusError,
@@ -158,8 +159,7 @@ class Fetch(Upload):
         image = await self._search.find(self._key, self._known.since)
         if image is not None and self._item.idempotency_key is not None:
             # Older images may have the same key of the user, and contain other pictures.
-            is_new = image.created_at.timestamp() >= self._known.since - CLOCK_TOLERANCE
-            return image if is_new else None
+            return image if is_recent(image, self._known.since) else None
         return image
 
     async def _fetch(self) -> Image | None:

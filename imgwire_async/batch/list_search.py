@@ -13,6 +13,7 @@ from datetime import datetime
 
 import attrs
 
+from imgwire_async.batch.doubts import CLOCK_TOLERANCE
 from imgwire_async.batch.list_walk import PAGE_SIZE
 from imgwire_async.errors import ImgwireError
 from imgwire_async.models import Image
@@ -21,9 +22,6 @@ from imgwire_async.uploads.states import ARRIVED
 
 # The maximum number of pages of one walk.
 _MAX_PAGES = 1_000
-# Seconds by which the clocks of this machine and of the service may differ. Storages reject requests with a
-# larger difference, too.
-CLOCK_TOLERANCE = 15 * 60
 # Most records are on the first page.
 _PREFETCH = 2
 

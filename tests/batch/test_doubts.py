@@ -165,6 +165,13 @@ def test_a_record_belongs_to_a_file_by_its_derived_key_or_by_its_own_key_and_siz
     assert doubts.is_record_of(doubt(idempotency_key=key), record) is expected
 
 
+@pytest.mark.parametrize(("age", "expected"), [(-60, True), (60, True), (3600, False)])
+def test_a_record_of_a_key_of_the_user_is_not_older_than_the_row(age: float, expected: bool) -> None:
+    # The clocks of this machine and of the service may differ by some minutes.
+    waiting = doubt(idempotency_key="mine", identity=Identity(None), started_at=NOW)
+    assert doubts.is_record_of(waiting, image(status="READY", age=age, idempotency_key="mine")) is expected
+
+
 @pytest.mark.parametrize(("rows", "pages"), [(1, 1_000), (10, 1_000), (11, 1_100), (1_000, 100_000)])
 def test_the_walk_is_bounded_by_the_number_of_rows(rows: int, pages: int) -> None:
     assert doubts.max_pages(rows) == pages
