@@ -42,7 +42,11 @@ def url_key(url: str) -> str:
     If the URL has a query, `?` and 12 hexadecimal digits of its SHA-256 follow. So the key tells queries
     apart and contains no secret. Raises `ValueError` unless `url` is an absolute http(s) URL.
     """
-    file = RemoteFile(url)
+    return remote_key(RemoteFile(url))
+
+
+def remote_key(file: RemoteFile) -> str:
+    """Return `url_key` of a URL that is checked already."""
     query = file.url.partition("?")[2]
     return f"{file.label}?{hashlib.sha256(key_bytes(query)).hexdigest()[:12]}" if query else file.label
 

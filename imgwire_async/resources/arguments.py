@@ -204,7 +204,8 @@ def http_url(name: str, value: object) -> str:
             f"{name} must be an http(s) URL that the service can fetch, such as https://example.com/a.jpg; for a local file call "
             "images.upload(path)"
         )
-    if not _HTTP_URL.match(url) or any(c.isspace() or not c.isprintable() for c in url):
+    # The blank is the only white space that counts as printable.
+    if not _HTTP_URL.match(url) or not url.isprintable() or " " in url:
         raise ValueError(f"{name} must be an http(s) URL without blanks or control characters")
     return url
 

@@ -378,6 +378,14 @@ def test_a_source_of_the_user_has_its_name_and_is_closed(reads: int) -> None:
     assert files.closed == 1
 
 
+@pytest.mark.parametrize(("name", "error"), [(Path("camera"), TypeError), ("", ValueError)])
+def test_a_source_of_the_user_with_a_wrong_name_is_rejected(name: Any, error: type[Exception]) -> None:
+    files: Any = OwnSource()
+    files.name = name
+    with pytest.raises(error, match="the name of a source"):
+        as_source(files)
+
+
 def test_only_a_list_can_be_read_again() -> None:
     def again(files: Any) -> Any:
         return as_source(files).again()

@@ -175,6 +175,17 @@ async def test_the_next_run_finds_the_images_of_lost_responses(
         assert len(here.images(None)) == 2
 
 
+async def test_without_retries_a_lost_response_makes_no_second_image(folder: Path, tmp_path: Path) -> None:
+    switches = {"ready_polls": 0, "idempotency": "ignored"}
+    async with site(folder, tmp_path, switches=switches, retries=0) as here:
+        found = serve(here, "a.png", "b.png")
+        here.emulator.faults.add("POST", VIA_URL, reset="after_commit")
+        here.emulator.faults.add("POST", VIA_URL, after=1, reset="before")
+        results = await here.upload(urls(found))
+        assert {result.status for result in results.values()} == {"done"}
+        assert len(here.images(None)) == 2
+
+
 async def test_a_transient_failure_is_tried_again_at_the_end_of_the_run(here: Site) -> None:
     found = serve(here, "a.png", "b.png")
     here.emulator.faults.add("POST", VIA_URL, times=3, status=503)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from imgwire_async import checks
 from imgwire_async.batch.items import BatchItem, BatchSource, RemoteFile, Skip, Source
 from imgwire_async.batch.sources.archive import Archive, archive
 from imgwire_async.batch.sources.base import Files
@@ -77,9 +78,14 @@ def _is_one_file(files: object) -> bool:
 def _name_of_source(files: object) -> str | None:
     """Return the name of a source that the user has written, None for other objects.
 
-    Such a source has `name`, asynchronous iteration over items, and `aclose`.
+    Such a source has `name`, asynchronous iteration over items, and `aclose`. Raises `TypeError` or
+    `ValueError` for a name that is not text, because such a source would be taken for another one.
     """
     if not hasattr(type(files), "__aiter__") or not hasattr(type(files), "aclose"):
         return None
     name: object = getattr(files, "name", None)
-    return name if isinstance(name, str) and name else None
+    if name is None:
+        return None
+    if not (text := checks.text("the name of a source", name)):
+        raise ValueError("the name of a source is empty; the journal needs it to tell sources apart")
+    return text

@@ -15,7 +15,7 @@ import attrs
 from imgwire_async import checks
 from imgwire_async.batch.fetching import check_remote
 from imgwire_async.batch.items import BatchItem, Entry, Identity, RemoteFile, Skip
-from imgwire_async.batch.keys import key_bytes, url_key
+from imgwire_async.batch.keys import key_bytes, remote_key
 from imgwire_async.batch.sources.base import MAX_KEY, TOO_LONG_KEY, Files
 from imgwire_async.batch.sources.own_files import OwnFiles
 from imgwire_async.batch.sources.special_files import special_kind
@@ -99,7 +99,7 @@ def url_entry(value: object, position: int, *, wait: bool = True) -> Entry | Ski
         check_remote(item)
     except ValueError as error:
         raise ValueError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
-    key = key or url_key(remote.url)
+    key = key or remote_key(remote)
     # A short text needs no encoding.
     if len(key) > MAX_KEY // 4 and len(key_bytes(key)) > MAX_KEY:
         return Skip(key, TOO_LONG_KEY)
