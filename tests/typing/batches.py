@@ -112,6 +112,8 @@ async def upload(client: AsyncImgwireClient) -> BatchSummary:
             pass
         async for _ in batch.upload(archive("photos.zip", prefix="a/", moved=True)):
             pass
+        async for _ in batch.upload(manifest("photos", root="in", strict=False, format="csv", moved=True)):
+            pass
         for source in sources():
             async for _ in batch.upload(source):
                 pass
