@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import csv
 import hashlib
+import importlib
 import importlib.util
 import io
 import json
@@ -215,11 +216,11 @@ class ParquetCase(CsvCase):
     suffix = ".parquet"
 
     def write_table(self, names: list[str]) -> None:
-        import pyarrow as pa
-        from pyarrow import parquet
-
+        # The type checkers do not know the types of this library.
+        arrow: Any = importlib.import_module("pyarrow")
+        parquet: Any = importlib.import_module("pyarrow.parquet")
         columns = {"path": [f"pictures/{name}" for name in names], "key": names}
-        parquet.write_table(pa.table(columns), self.table)
+        parquet.write_table(arrow.table(columns), self.table)
 
 
 class TextCase(CsvCase):
