@@ -72,8 +72,8 @@ def archive(path: str | os.PathLike[str], *, prefix: str = "", moved: bool = Fal
 class ArchiveSource(ThreadedSource):
     """The source of one run over an archive. A worker thread lists the members."""
 
-    def __init__(self, described: Archive) -> None:
-        self._contents = Contents()
+    def __init__(self, described: Archive, contents: Contents | None = None) -> None:
+        self._contents = contents or Contents()
         walk = SteppedWalk(ArchiveItems(described.path, described.prefix, self._contents).read)
         super().__init__(walk, described.name, described.prefix, may_repeat=True, is_moved=described.moved)
         self._described = described
