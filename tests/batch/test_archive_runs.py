@@ -145,7 +145,9 @@ async def test_files_that_failed_are_read_again_at_the_end_of_the_run(
 
 @needs_proc
 @pytest.mark.usefixtures("no_file_stays_open")
-@pytest.mark.parametrize("end", ["break", "cancel", "stop", "error"])
+@pytest.mark.parametrize(
+    "end", ["cancel", *(pytest.param(end, marks=pytest.mark.slow) for end in ("break", "stop", "error"))]
+)
 async def test_no_end_of_a_run_keeps_memory_or_files(
     folder: Path, tmp_path: Path, packed: SmallArchive, end: str
 ) -> None:
