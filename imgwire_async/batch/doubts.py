@@ -90,12 +90,17 @@ def is_in_doubt(row: JournalRow) -> bool:
 
 
 def _has_lost_response(row: JournalRow) -> bool:
-    """Return whether a row may be that of a URL that the service fetches, although it sent no response.
+    """Return whether the service may fetch the picture of a row, although it sent no response.
 
-    Such a row has no identity. A file that this program sends cannot arrive without a response.
+    A file that this program sends cannot arrive without a response.
     """
     is_lost = row.error_type in _LOST_RESPONSES and row.idempotency_key is not None
-    return is_lost and row.identity == Identity(None)
+    return is_lost and _may_be_remote(row)
+
+
+def _may_be_remote(row: JournalRow) -> bool:
+    """Return whether a row may be that of a URL. Nothing is known about the content behind it."""
+    return row.identity == Identity(None)
 
 
 def needs_walk(doubt: Doubt) -> bool:
@@ -174,7 +179,8 @@ def settled_row(doubt: Doubt, owner: RowOwner, *, wait: bool, now: float) -> Jou
         row = records.with_record(row, image.id, image.cdn_url)
         text = f"image {image.id}: the service put the picture into QUARANTINE"
         row = records.failed(row, "ImageQuarantinedError", text, now=now)
-    elif wait and image.status != ImageStatus.READY:
+    elif (wait or _may_be_remote(row)) and image.status != ImageStatus.READY:
+        # The walk decides whether the run waits for the picture of a URL.
         row = records.stored(row, image.id, image.cdn_url)
     else:
         row = records.done(row, image.id, image.cdn_url, now=now)

@@ -229,14 +229,13 @@ class Source(Protocol):
     `name` is the name in the journal, such as the absolute path of a folder. `prefix` is the part of derived
     keys that stands for the source: the prefix that the user gave, or the name. `may_repeat` says whether the
     same key can come twice. `is_moved` says that files of the journal with another source name belong to this
-    source. `is_remote` says that the service fetches files of the source from URLs.
+    source.
     """
 
     name: str
     prefix: str
     may_repeat: bool
     is_moved: bool
-    is_remote: bool
 
     def __aiter__(self) -> Source: ...
 

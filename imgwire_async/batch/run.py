@@ -261,7 +261,7 @@ class BatchRun:
             report=self._reporter.doubt,
             shard=options.shard,
             reconcile=options.reconcile,
-            wait=options.wait is not None or self._source.is_remote,
+            wait=options.wait is not None,
             with_failed=options.retry_failed is not False,
             is_moved=self._source.is_moved,
             on_held=self._on_held,

@@ -199,6 +199,13 @@ def test_a_row_with_bytes_is_adopted_by_the_run(before: str, status: str, wait: 
     assert new.abandoned == ()
 
 
+def test_the_image_of_a_url_is_not_done_before_the_walk_decides_whether_to_wait() -> None:
+    found = doubt(image(status="PROCESSING"), identity=Identity(None))
+    settled = doubts.settled_row(found, OWNER, wait=False, now=NOW)
+    assert settled is not None
+    assert settled.status == "stored"
+
+
 def test_the_other_records_of_an_adopted_file_are_abandoned() -> None:
     records = [image("old", "READY", 9), image("new", "READY", 5), image("empty", "PENDING", 1)]
     new = doubts.settled_row(doubt(*records, image_id="empty"), OWNER, wait=False, now=NOW)

@@ -38,7 +38,6 @@ class ListSource:
         self.prefix = self.name
         self.may_repeat = changes.get("may_repeat", False)
         self.is_moved = changes.get("is_moved", False)
-        self.is_remote = False
         self.closed = 0
         self.read_count = 0
         self._items = iter(items)

@@ -45,13 +45,11 @@ class ChunkedSource(abc.ABC):
         *,
         may_repeat: bool = False,
         is_moved: bool = False,
-        is_remote: bool = False,
     ) -> None:
         self.name: str = name
         self.prefix: str = prefix or name
         self.may_repeat: bool = may_repeat
         self.is_moved: bool = is_moved
-        self.is_remote: bool = is_remote
         self._chunk: deque[Entry | Skip] = deque()
 
     def __aiter__(self) -> Source:

@@ -276,10 +276,9 @@ class IterableSource(ChunkedSource):
         name: str = NAME,
         *,
         closes: bool = False,
-        is_remote: bool = False,
     ) -> None:
         """Create the source. With `closes`, `files` is a source that the user has written."""
-        super().__init__(name, may_repeat=True, is_remote=is_remote)
+        super().__init__(name, may_repeat=True)
         self._files = files
         self._own_paths = own_paths
         self._own: OwnFiles | None = None

@@ -80,7 +80,7 @@ class UrlSource(IterableSource):
     """The source of one run over URLs."""
 
     def __init__(self, described: Urls) -> None:
-        super().__init__(described.files, frozenset(), described.name, is_remote=True)
+        super().__init__(described.files, frozenset(), described.name)
         self._described = described
         self._are_all_checked = False
 
