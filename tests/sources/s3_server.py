@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
@@ -48,6 +49,7 @@ class S3Server:
         self.page_size = 1_000
         self.checks_conditions = True
         self.origin = ""
+        self._sorted: list[str] = []
 
     def options(self, **more: Any) -> dict[str, Any]:
         """Return the `storage_options` for this server."""
@@ -88,7 +90,12 @@ class S3Server:
             return response
         prefix = request.query.get("prefix", "")
         start = request.query.get("continuation-token", "")
-        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > start)
+        if len(self._sorted) != len(self.objects):
+            self._sorted = sorted(self.objects)
+        first = (
+            bisect.bisect_right(self._sorted, start) if start else bisect.bisect_left(self._sorted, prefix)
+        )
+        keys = [key for key in self._sorted[first : first + self.page_size + 1] if key.startswith(prefix)]
         page, more = keys[: self.page_size], len(keys) > self.page_size
         contents = "".join(
             f"<Contents><Key>{escape(quote(key, safe='/'))}</Key><Size>{len(self.objects[key])}</Size>"

@@ -161,6 +161,15 @@ async def test_a_listing_is_read_in_pages_and_goes_on_at_the_page_that_failed(
     assert s3.count("continuation-token") == 5
 
 
+async def test_times_in_responses_are_parsed_as_botocore_does() -> None:
+    from botocore.utils import parse_timestamp
+
+    from imgwire_async.batch.sources.cloud_access import parse_time
+
+    for value in ("2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05Z", "Fri, 02 Jan 2026 03:04:05 GMT", 1.5):
+        assert parse_time(value) == parse_timestamp(value)
+
+
 async def test_a_listing_that_hangs_ends_the_run_with_an_error_that_names_the_bucket(
     s3: S3Server, emulator: Emulator, journal: Path
 ) -> None:
