@@ -218,6 +218,21 @@ async def test_members_in_any_order_are_read_in_few_passes(packed: SmallArchive)
     await source.aclose()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_member_that_takes_long_to_read_does_not_begin_another_pass(tmp_path: Path) -> None:
+    # Reading takes several steps of a pass.
+    large = picture(1, 200 * 2**20)
+    path = write_tar(tmp_path / "album.tgz", {"large.png": large}, "w:gz", compresslevel=1)
+    files = SmallArchive(path, CountedMemory(0))
+    source = files.start(frozenset())
+    (entry,) = [item for item in await source.read() if isinstance(item, Entry)]
+    async with asyncio.timeout(90):
+        assert await read(entry) == large
+    assert files.contents[0].passes == 1
+    await source.aclose()
+
+
 async def test_an_upload_that_is_cancelled_while_it_waits_for_its_member_leaves_the_others(
     packed: SmallArchive,
 ) -> None:

@@ -266,11 +266,13 @@ class Pass:
                 if member is None:
                     yield None
                     continue
-                self.next_index = member.index + 1
+                # A member that is being read is not behind the pass, however long that takes.
+                self.next_index = member.index
                 if member.index in self._wanted:
                     for content in self._read_member(member, stream):
                         self._file.require_unchanged(handle)
                         yield None if content is None else (member.index, content)
+                self.next_index = member.index + 1
         finally:
             handle.close()
 
