@@ -49,10 +49,15 @@ class PipeCopy:
 
     def _copy_some(self, path: str) -> None:
         if self._copy is None:
-            # Opening it waits until another program opens it for writing.
-            self._pipe = io.FileIO(path)
-            self._copy = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed with this object
-            weakref.finalize(self, _close_all, self._pipe, self._copy)
+            copy = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed with this object
+            try:
+                # Opening it waits until another program opens it for writing.
+                self._pipe = io.FileIO(path)
+            except OSError:
+                copy.close()
+                raise
+            self._copy = copy
+            weakref.finalize(self, _close_all, self._pipe, copy)
         assert self._pipe is not None
         data = self._pipe.read(_COPY_CHUNK)
         try:
