@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import attrs
 
@@ -105,10 +105,17 @@ def load_json(text: str) -> object:
         raise ValueError("it is nested too deeply") from None
 
 
+def _is_plain(value: object) -> TypeGuard[str]:
+    """Return whether a value is a text that every column accepts. This is the fast check of most values."""
+    return type(value) is str and value.isascii() and value.isprintable() and 0 < len(value) <= 255
+
+
 # --- values -------------------------------------------------------------------------------------------------
 
 
 def _text(value: object, max_length: int | None = None) -> str:
+    if _is_plain(value):
+        return value
     if isinstance(value, str):
         if _NOT_UTF8.search(value):
             raise ValueError("it is not UTF-8; save the manifest as UTF-8")
@@ -150,13 +157,15 @@ def _metadata_object(value: object) -> dict[str, Any]:
 def _metadata(values: Mapping[str, Any]) -> dict[str, str | int | float | bool] | None:
     """Return the metadata of a row from `custom_metadata` and the columns `metadata.NAME`."""
     given = values.get("custom_metadata")
-    found = {} if given is None else _metadata_object(given)
+    found: dict[str, Any] = {} if given is None else _metadata_object(given)
     for column, value in values.items():
         if column.startswith(METADATA):
             name = column[len(METADATA) :]
             if name in found:
                 raise ValueError(f"the name {shown(name)} is in custom_metadata, too; write it only once")
             found[name] = value
+    if all(map(_is_plain, found.values())) and all(map(_is_plain, found)):
+        return found or None
     for text in (*found, *found.values()):
         if isinstance(text, str) and _NOT_UTF8.search(text):
             raise ValueError("it is not UTF-8; save the manifest as UTF-8")
