@@ -38,7 +38,8 @@ def switches() -> dict[str, Any]:
 
 @pytest.fixture
 async def here(folder: Path, tmp_path: Path, switches: dict[str, Any]) -> AsyncIterator[Site]:
-    async with site(folder, tmp_path, switches=switches) as here:
+    # The next run waits that long for the pictures of records that are PENDING.
+    async with site(folder, tmp_path, switches=switches, timeout=Timeouts(stall=0.3)) as here:
         yield here
 
 

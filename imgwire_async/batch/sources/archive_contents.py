@@ -220,7 +220,7 @@ class Pass:
         # How long the pass has worked so far.
         self.seconds: float = 0.0
         self._file = file
-        self._compression = compression
+        self._compression: Compression = compression
         self._wanted = wanted
         self._memory = memory
         self._steps = self._read()
