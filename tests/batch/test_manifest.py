@@ -658,7 +658,8 @@ def test_a_manifest_that_changes_in_the_first_pass_is_an_error(
 def test_a_manifest_that_changes_in_the_second_pass_is_an_error(folder: Path) -> None:
     path = written(folder, "m.txt", "a.jpg\n" * 2_000)
     with contextlib.closing(walk_of(path)) as walk:
-        assert len(first_items(walk)) == 500
+        # A slow machine returns less than a whole chunk.
+        assert 0 < len(first_items(walk)) <= 500
         append(path)
         with pytest.raises(BatchError, match="changed while it was read"):
             walk.read()
