@@ -71,9 +71,9 @@ def has_checksum(block: bytes) -> bool:
     except BrokenArchiveError:
         return False
     others = block[:148] + block[156:]
+    unsigned = 256 + sum(others)
     # Some old programs added the bytes as signed numbers.
-    signed = 256 + sum(byte - 256 if byte > 127 else byte for byte in others)
-    return found in {256 + sum(others), signed}
+    return found == unsigned or found == unsigned - 256 * sum(byte > 127 for byte in others)
 
 
 def _number(field: bytes) -> int:
