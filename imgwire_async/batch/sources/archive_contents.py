@@ -111,7 +111,7 @@ class Contents:
     def begin(self, file: ArchiveFile, compression: Compression) -> None:
         """Note which archive it is. Called by the walk before `keep`."""
         self._file = file
-        self._compression: Compression = compression
+        self._compression = compression
 
     def keep(self, member: TarMember, stream: ByteStream) -> Content | None:
         """Read the content of a member from the stream of the walk, if there is room for it. Blocks."""
