@@ -388,10 +388,7 @@ class DownloadError(ImgwireError):
 
 
 class ArchiveError(DownloadError):
-    """An archive is broken, or would write outside its target folder. No partly extracted files remain.
-
-    A batch run raises it for a broken archive, too, after it has uploaded the members before the damage.
-    """
+    """An archive is broken, or would write outside its target folder. No partly extracted files remain."""
 
 
 class BulkDeleteError(ImgwireError):
