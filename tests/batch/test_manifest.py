@@ -442,7 +442,7 @@ MISTAKES: dict[str, tuple[str, str | bytes, str]] = {
     "a list": (
         "m.jsonl",
         '["a.jpg"]',
-        r"line 1: it must be a JSON object, such as {\"path\": \"a.jpg\"}, not list",
+        r"line 1: it is no JSON object such as {\"path\": \"a.jpg\"}, but list",
     ),
     "no JSON": (
         "m.jsonl",

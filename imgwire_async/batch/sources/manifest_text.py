@@ -166,7 +166,7 @@ def _json_row(text: str, number: int) -> dict[str, Any] | BadRow:
     except ValueError as error:
         return BadRow(f"{error}; each line must be one JSON object", number)
     if not isinstance(value, dict):
-        return BadRow(f"it must be a JSON object, such as {_EXAMPLE}, not {type(value).__name__}", number)
+        return BadRow(f"it is no JSON object such as {_EXAMPLE}, but {type(value).__name__}", number)
     names = cast("dict[str, Any]", value)
     return {name: item for name, item in names.items() if item is not None}
 
