@@ -21,6 +21,7 @@ import attrs
 
 from imgwire_async.batch.sources.cloud_errors import ObjectChangedError
 from imgwire_async.batch.sources.cloud_info import Found, found_of
+from imgwire_async.batch.sources.cloud_page import read_links
 from imgwire_async.threads import ThreadPool
 from imgwire_async.uploads.disk import CHUNK_SIZE
 from imgwire_async.uploads.sdk_source import read_in_threads
@@ -158,7 +159,9 @@ class HttpAccess(AsyncAccess):
     async def page(self, folder: str, position: object) -> Page:
         """Return the links of a web page."""
         # Without the `/`, many servers redirect to the same address with it.
-        return await super().page(f"{folder.rstrip('/')}/", position)
+        links = await read_links(self._fs, f"{folder.rstrip('/')}/")
+        links = links or await read_links(self._fs, folder.rstrip("/"))
+        return Page([{"name": link, "type": "directory" if link.endswith("/") else "file"} for link in links])
 
     async def info(self, path: str) -> Found:
         """Return what the server says about a file. Raises the error of the request."""
