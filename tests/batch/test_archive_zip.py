@@ -193,10 +193,11 @@ async def test_damaged_data_of_each_method_fails(tmp_path: Path) -> None:
 
 async def test_lzma_that_demands_much_memory_fails(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    head = b"\x09\x14\x05\x00" + bytes([0x5D]) + struct.pack("<L", 2**32 - 1)
-    raw = RawZip().add("a", head + bytes(2_000), method=14, size=2**32 - 2)
-    path.write_bytes(raw.data())
-    assert "needs too much memory" in str((await contents(path))["a"])
+    for dictionary, is_refused in ((2**32 - 1, True), (65 * 2**20, True), (64 * 2**20, False)):
+        head = b"\x09\x14\x05\x00" + bytes([0x5D]) + struct.pack("<L", dictionary)
+        raw = RawZip().add("a", head + bytes(2_000), method=14, size=2**32 - 2)
+        path.write_bytes(raw.data())
+        assert ("needs too much memory" in str((await contents(path))["a"])) is is_refused
 
 
 async def test_a_bomb_of_overlapping_members_is_skipped(tmp_path: Path) -> None:

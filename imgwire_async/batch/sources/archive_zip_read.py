@@ -17,8 +17,9 @@ from imgwire_async.batch.sources.archive_zip_list import (
 )
 
 _READ = 128 * 1024
-# The maximum dictionary of LZMA. It never needs to be larger than the content.
-_MAX_DICTIONARY = 256 * 2**20
+# The maximum dictionary of LZMA, which each of many readers may fill. It never needs to be larger than the
+# content.
+_MAX_DICTIONARY = 64 * 2**20
 _CUT_OFF = "is cut off"
 
 
