@@ -540,6 +540,23 @@ def test_without_strict_a_row_with_an_unknown_name_is_skipped(folder: Path) -> N
     assert [*skips(folder, "m.jsonl", content)] == ["a.jpg"]
 
 
+@pytest.mark.parametrize("count", [30, 20_000])
+def test_a_row_with_many_mistakes_costs_little(folder: Path, count: int) -> None:
+    start = time.process_time()
+    names = [f"k{number}" for number in range(count)]
+    row = json.dumps({"path": "a.gif", **dict.fromkeys(names, 1)})
+    (reason,) = skips(folder, "a.jsonl", row).values()
+    assert reason.endswith(f"line 1: it has {count - 20:,} more mistakes")
+    assert len(reason) < 2_000
+    twice = f'{row[:-1]}, "k{count - 1}": 1}}'
+    assert f"it has the name 'k{count - 1}' twice" in error(folder, "b.jsonl", twice)
+    assert f"a name of a column comes twice: 'k{count - 1}'" in error(
+        folder, "a.csv", f"path,{','.join(names)},k{count - 1}\n"
+    )
+    # A comparison of each name with each other one would take minutes.
+    assert time.process_time() - start < 8
+
+
 def test_without_strict_a_file_without_columns_is_an_error(folder: Path) -> None:
     for name, content in (("m.csv", "a;b\n"), ("m.csv", "path,path\n"), ("m.txt", b"\xff\xfea\0")):
         error(folder, name, content, strict=False)

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeGuard, cast
 
@@ -86,9 +87,13 @@ def without_repeated_names(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     pairs = list(pairs)
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it has the name {shown(next(n for n in names if names.count(n) > 1))} twice")
+        raise ValueError(f"it has the name {shown(next(iter(repeated([name for name, _ in pairs]))))} twice")
     return found
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Return the names that come more than once, in their order. There may be many thousands."""
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _no_constant(name: str) -> object:

@@ -24,6 +24,7 @@ from imgwire_async.batch.sources.manifest_rows import (
     RejectedRow,
     RowChecker,
     column_mistake,
+    repeated,
     shown,
 )
 from imgwire_async.batch.sources.manifest_text import (
@@ -212,15 +213,18 @@ class ManifestWalk:
         found += [] if isinstance(row, CheckedRow) else row
         where = f"{table.unit} {number}"
         key = checker.skip_key(values, where)
-        return RejectedRow(key, [Mistake(where, column, text) for column, text in found])
+        mistakes = [Mistake(where, column, text) for column, text in found[:_MAX_SHOWN]]
+        if len(found) > _MAX_SHOWN:
+            mistakes.append(Mistake(where, None, f"it has {len(found) - _MAX_SHOWN:,} more mistakes"))
+        return RejectedRow(key, mistakes)
 
     def _check_columns(self, table: Table) -> frozenset[str]:
         """Return the columns that are ignored. Raises `UnusableError` for columns that cannot be used."""
         columns = table.columns or ()
-        repeated = {name for name in columns if columns.count(name) > 1}
+        twice = repeated(columns)
         where = f"line {table.header_line}" if table.unit == "line" else "the schema"
-        if repeated:
-            names = ", ".join(map(shown, sorted(repeated)))
+        if twice:
+            names = ", ".join(map(shown, sorted(twice)[:_MAX_SHOWN]))
             raise UnusableError(f"{where}: a name of a column comes twice: {names}")
         mistakes = [
             Mistake(where, name, text) for name in columns if (text := column_mistake(name)) is not None
@@ -235,7 +239,9 @@ class ManifestWalk:
         if not self._is_checked:
             # The format is as in the errors, so a warning contains no URL from a table without a header.
             logger.warning(
-                "the manifest %s: columns are ignored: %s", self._options.path, _listed(mistakes, 0)
+                "the manifest %s: columns are ignored: %s",
+                self._options.path,
+                _listed(mistakes[:_MAX_SHOWN], len(mistakes) - _MAX_SHOWN),
             )
         return frozenset(mistake.column for mistake in mistakes if mistake.column is not None)
 
