@@ -12,6 +12,7 @@ import pytest
 from worlds import World
 
 from imgwire_async import Timeouts, UploadItem
+from imgwire_async.batch import doubts
 from imgwire_async.batch.items import BatchItem, RemoteFile, Skip
 from imgwire_async.batch.keys import url_key
 from imgwire_async.batch.planning import plan
@@ -241,7 +242,6 @@ async def test_any_iterable_may_contain_urls_with_keys(here: Site) -> None:
 @pytest.mark.parametrize(
     ("item", "error", "message"),
     [
-        ("photos/a.png", ValueError, r"files\[1\]: url must be"),
         (3, TypeError, r"files\[1\] must be a URL"),
         (BatchItem("b", b"bytes"), TypeError, r"files\[1\] must be a URL as text.*not bytes"),
         (UploadItem("https://x.example/a.png", hash_sha256="0" * 64), ValueError, "hash_sha256 cannot be"),
@@ -258,6 +258,34 @@ async def test_a_wrong_item_of_a_list_is_an_error_before_the_first_upload(
     with pytest.raises(error, match=message):
         await here.upload(urls(iter([*found, item])))
     assert fetches(here) == 1
+
+
+@pytest.mark.parametrize("text", ["ftp://me:secret@x.example/a?secret", "https://x.example/secret a.png", ""])
+async def test_a_text_that_is_no_url_is_an_error_in_a_list_and_a_skip_in_an_iterator(
+    here: Site, text: str
+) -> None:
+    found = serve(here, "a.png", "b.png")
+    with pytest.raises(ValueError, match=r"files\[1\]: url ") as raised:
+        await here.upload(urls([found[0], text, found[1]]))
+    assert (fetches(here), "secret" in str(raised.value)) == (0, False)
+    items = [found[0], text, BatchItem("mine", text), found[1]]
+    results = await here.upload(urls(iter(items)), include_done=True)
+    assert {key: result.status for key, result in results.items()} == {
+        found[0]: "done",
+        "files[1]": "skipped",
+        "mine": "skipped",
+        found[1]: "done",
+    }
+    reason = results["files[1]"].reason
+    assert reason is not None
+    assert reason.startswith("url ")
+    assert "secret" not in reason
+
+
+async def test_a_url_whose_key_is_too_long_is_skipped(here: Site) -> None:
+    url = f"https://x.example/{'a' * 4_096}"
+    (result,) = (await here.upload(urls([url]), include_done=True)).values()
+    assert (result.status, result.reason) == ("skipped", "its key has more than 4,096 bytes")
 
 
 def test_one_url_is_not_a_list_of_urls() -> None:
@@ -316,6 +344,20 @@ async def test_a_conflict_of_a_key_of_the_user_fails_that_url_only(here: Site) -
     await here.client.images.upload_via_url(b, idempotency_key="mine")
     results = await here.upload(urls([BatchItem("a", a, idempotency_key="mine"), b]))
     assert {key: result.status for key, result in results.items()} == {"a": "failed", b: "done"}
+
+
+@pytest.mark.parametrize("switches", [{"idempotency": "ignored", "ready_polls": 0}])
+async def test_an_old_image_with_the_same_key_of_the_user_is_not_taken_for_the_lost_one(
+    here: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = serve(here, "a.png", "b.png")
+    old = await here.client.images.upload_via_url(b, idempotency_key="mine")
+    # The clocks are equal, so an image is old at once.
+    monkeypatch.setattr(doubts, "CLOCK_TOLERANCE", 0)
+    here.emulator.faults.add("POST", VIA_URL, status=503)
+    results = await here.upload(urls([BatchItem("a", a, idempotency_key="mine")]))
+    assert results["a"].status == "done"
+    assert results["a"].image_id != old.id
 
 
 @pytest.mark.slow

@@ -77,10 +77,11 @@ def check(value: object, position: int) -> Checked | Entry | Skip:
     raise TypeError(f"{where} must be a path, an UploadItem or a BatchItem, not {kind}")
 
 
-def url_entry(value: object, position: int, *, wait: bool = True) -> Entry | Skip:
+def url_entry(value: object, position: int, *, wait: bool = True, strict: bool = True) -> Entry | Skip:
     """Return an item of the user whose file is a URL. `wait` is that of URLs which are only text.
 
-    Raises `TypeError` or `ValueError` that names the position, and does not contain the URL.
+    Raises `TypeError` or `ValueError` that names the position, and does not contain the URL. Unless `strict`,
+    a text that is no http(s) URL is a skip.
     """
     where = f"files[{position}]"
     key: str | None = None
@@ -95,6 +96,12 @@ def url_entry(value: object, position: int, *, wait: bool = True) -> Entry | Ski
         raise checks.wrong_type(where, "a URL as text, or an UploadItem or BatchItem with a URL", file)
     try:
         remote = file if isinstance(file, RemoteFile) else RemoteFile(file, wait=wait)
+    except ValueError as error:
+        if strict:
+            raise ValueError(f"{where}: {error}") from None
+        # The text may be secret, so it is not the key.
+        return Skip(key or where, str(error))
+    try:
         item = _checked(where, attrs.evolve(item, file=remote))
         check_remote(item)
     except ValueError as error:

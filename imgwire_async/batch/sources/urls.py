@@ -52,7 +52,9 @@ def urls(
     be secret. A URL is fetched again only if its key or its arguments have changed, because the content
     behind it is not known.
 
-    The URLs of a list or tuple are checked before the first upload, and those of an iterator as they come.
+    The URLs of a list or tuple are checked before the first upload. Those of an iterator are checked as they
+    come: a text that is no http or https URL is skipped with the reason. Its key is its position, such as
+    `files[3]`, because the text may be secret.
 
     Args:
         iterable: An iterable or async iterable of URLs. `UploadItem` or `BatchItem` objects with a URL as
@@ -101,7 +103,9 @@ class UrlSource(IterableSource):
                 await asyncio.sleep(0)
 
     def _check_one(self, value: object, position: int) -> Checked | Entry | Skip:
-        return url_entry(value, position, wait=self._described.wait)
+        # The text of an iterator may come hours after the start of the run, so a wrong one must not end it.
+        strict = isinstance(self._described.files, list | tuple)
+        return url_entry(value, position, wait=self._described.wait, strict=strict)
 
     def again(self) -> Source | None:
         """Return a new source with the same URLs for a list or tuple, None for an iterator."""
