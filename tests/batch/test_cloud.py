@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import sys
 import threading
@@ -535,3 +536,31 @@ async def test_the_links_of_a_web_page_are_files(tmp_path: Path) -> None:
             await listed(cloud(url))
     finally:
         await runner.cleanup()
+
+
+async def test_no_other_server_gets_a_request_or_a_header_by_a_redirect() -> None:
+    seen: list[str] = []
+
+    async def other(request: aiohttp.web.Request) -> aiohttp.web.Response:
+        seen.append(request.path)
+        return aiohttp.web.Response(body=gif(1))
+
+    async def first(request: aiohttp.web.Request) -> aiohttp.web.Response:
+        if request.path == "/photos/":
+            return aiohttp.web.Response(text='<a href="a.gif">', content_type="text/html")
+        raise aiohttp.web.HTTPFound(f"http://127.0.0.1:{ports[1]}/internal.gif")
+
+    ports: list[int] = []
+    async with contextlib.AsyncExitStack() as stack:
+        for serve in (first, other):
+            app = aiohttp.web.Application()
+            app.router.add_get("/{path:.*}", serve)
+            runner = aiohttp.web.AppRunner(app)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+            ports.append(runner.addresses[0][1])
+        url = f"http://127.0.0.1:{ports[0]}/photos"
+        found = await skips(cloud(url, storage_options={"headers": {"X-Token": "of-this-test"}}))
+    assert seen == []
+    assert found == {"a.gif": "the server redirects to another server"}

@@ -14,6 +14,7 @@ import attrs
 from imgwire_async import checks, disk_work
 from imgwire_async.batch.items import Entry, Skip, Source
 from imgwire_async.batch.sources.base import CHUNK, ChunkedSource, Files
+from imgwire_async.batch.sources.cloud_errors import RedirectedError
 from imgwire_async.batch.sources.cloud_file import CloudFile
 from imgwire_async.batch.sources.cloud_info import found_of
 from imgwire_async.batch.sources.cloud_open import require_packages
@@ -269,6 +270,8 @@ class CloudSource(ChunkedSource):
             return Skip(key, "it was deleted while the files were listed")
         except PermissionError:
             return Skip(key, "no permission to read it")
+        except RedirectedError:
+            return Skip(key, "the server redirects to another server")
         if info.size is None:
             return Skip(key, "the server does not say how many bytes it has")
         if not info.size:

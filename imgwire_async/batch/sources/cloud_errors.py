@@ -11,6 +11,7 @@ import errno
 from collections.abc import Iterator
 from typing import Any, cast
 
+from imgwire_async.batch_errors import BatchError
 from imgwire_async.retry import is_transient
 
 
@@ -73,6 +74,14 @@ _REQUEST_CLASSES = frozenset({"RequestException", "HttpError"})
 
 class ObjectChangedError(Exception):
     """A file is not the one that was listed."""
+
+
+class OtherServerError(Exception):
+    """A server redirects a request to another server."""
+
+
+class RedirectedError(BatchError):
+    """A listing needs a request that is redirected to another server."""
 
 
 def meaning_of(error: BaseException) -> Meaning:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imgwire_async.batch.sources.cloud_access import Access, AsyncAccess, HttpAccess, S3Access, ThreadAccess
+from imgwire_async.batch.sources.cloud_page import with_one_origin
 from imgwire_async.batch.sources.cloud_url import protocols_of, require_known
 from imgwire_async.threads import ThreadPool
 from imgwire_async.user_code import finish_on_cancel
@@ -68,11 +69,14 @@ def _open(url: str, options: Mapping[str, object]) -> Access:
     if is_async:
         # Without this, a listing of a bucket would stay in memory.
         arguments |= {"asynchronous": True, "use_listings_cache": False}
+    is_http = is_async and protocol in {"http", "https"}
+    if is_http:
+        options = with_one_origin(options, url)
     file_system, root = fsspec.core.url_to_fs(url, **{**arguments, **options})
     root = root.rstrip("/")
     if not is_async:
         return ThreadAccess(file_system, root, protocol)
     if protocol in {"s3", "s3a"} and hasattr(file_system, "_call_s3"):
         return S3Access(file_system, root, protocol)
-    access = HttpAccess if protocol in {"http", "https"} else AsyncAccess
+    access = HttpAccess if is_http else AsyncAccess
     return access(file_system, root, protocol)

@@ -6,19 +6,44 @@ fsspec would read a page of any size, and its search takes hours for a small pag
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from imgwire_async.batch.sources.cloud_errors import OtherServerError
 from imgwire_async.uploads.disk import CHUNK_SIZE
 
 # The maximum number of bytes of a page, enough for about 500,000 links.
 MAX_PAGE = 64 * 2**20
 
+_PORTS = {"http": 80, "https": 443}
+
 # No pattern goes back over text that it has passed, so the time is proportional to the size of a page.
 _ANCHOR = re.compile(r"<a\s([^>]*)", re.IGNORECASE)
 _HREF = re.compile(r"""(?<!\S)href=["']([^"']+)""", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[-a-zA-Z0-9@:%_+.~#?&/=]+")
+
+
+def with_one_origin(options: Mapping[str, object], url: str) -> dict[str, object]:
+    """Return the options of an HTTP file system with a middleware that refuses redirects to other servers.
+
+    Another server must not get the headers of the options. And what it returns is no file of this one.
+    """
+    parts = urlsplit(url)
+    wanted = (parts.scheme.lower(), parts.hostname, parts.port or _PORTS[parts.scheme.lower()])
+
+    async def stay(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        address = request.url
+        if (address.scheme, address.raw_host, address.port) != wanted:
+            # aiohttp would take an `OSError` for that of a connection.
+            raise OtherServerError(
+                f"the server redirects to {address.scheme}://{address.raw_host}:{address.port}, which is another server: pass its URL instead"
+            )
+        return await handler(request)
+
+    given: Any = options.get("client_kwargs") or {}
+    middlewares = (*given.get("middlewares", ()), stay)
+    return {**options, "client_kwargs": {**given, "middlewares": middlewares}}
 
 
 async def read_links(file_system: Any, url: str) -> list[str]:

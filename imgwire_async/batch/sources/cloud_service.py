@@ -12,7 +12,13 @@ from typing import TypeVar
 import attrs
 
 from imgwire_async.batch.sources.cloud_access import Access, Page
-from imgwire_async.batch.sources.cloud_errors import Meaning, ObjectChangedError, meaning_of
+from imgwire_async.batch.sources.cloud_errors import (
+    Meaning,
+    ObjectChangedError,
+    OtherServerError,
+    RedirectedError,
+    meaning_of,
+)
 from imgwire_async.batch.sources.cloud_info import Found
 from imgwire_async.batch.sources.cloud_open import open_access
 from imgwire_async.batch.sources.cloud_url import name_of_url, safe_text, secrets_of
@@ -152,7 +158,8 @@ class CloudService:
                 f"{what} {self.name} made no progress for {elapsed:.0f} s. The last error was {text}. Check that the "
                 "service is reachable, or allow it more time with Timeouts(stall=...), and run again: the run continues."
             )
-        return BatchError(
+        kind = RedirectedError if isinstance(error, OtherServerError) else BatchError
+        return kind(
             f"{what} {self.name} failed: {text}. Check url and storage_options, and run again: the run continues."
         )
 
