@@ -34,8 +34,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return asyncio.run(upload(options))
-    # OSError: the bucket cannot be read.
-    except (ImgwireError, OSError) as error:
+    # OSError: the bucket cannot be read. ValueError: the URL is wrong. ImportError: a package is missing.
+    except (ImgwireError, OSError, ValueError, ImportError) as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:
         print("Interrupted. Run the program again to continue.", file=sys.stderr)

@@ -198,6 +198,8 @@ class BatchRun:
         try:
             await self._end_tasks(*self._tasks)
         finally:
+            if self._parts is not None:
+                self._parts.meter.report()
             try:
                 await self._stack.aclose()
             finally:

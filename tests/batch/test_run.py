@@ -486,3 +486,13 @@ async def test_leaving_the_loop_leaves_rows_that_the_next_run_settles(here: Site
     await here.upload()
     assert set(here.statuses().values()) == {"done"}
     assert len(here.images(None)) == 60
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_a_loop_that_is_left_early_counts_the_bytes_that_were_sent(here: Site, count: int) -> None:
+    here.add_many(20)
+    with here.journal() as journal:
+        async with here.run(journal, concurrency=4) as run:
+            for _ in range(count):
+                await anext(run)
+    assert here.reporter.summary().bytes_sent >= count * len(picture(0))
