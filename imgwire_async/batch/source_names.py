@@ -109,5 +109,5 @@ def conflict(source: Source, key: str, other: str) -> BatchError:
     return BatchError(
         f"the journal has {quoted(key)} from the source {quoted(other)}, and {quoted(source.name)} has a file of the same name. "
         "Nothing was uploaded for it. If these are different files, pass prefix= for one of the sources, or use another "
-        "journal. If the folder was moved or renamed, pass moved=True: folder(path, moved=True)."
+        "journal. If a folder, file or bucket was moved or renamed, pass moved=True once, such as folder(path, moved=True)."
     )
