@@ -83,6 +83,8 @@ class Fetch(Upload):
     the number of these requests. The record may still be PENDING when `run` returns it.
     """
 
+    puts: int
+
     def __init__(
         self,
         transport: Transport,

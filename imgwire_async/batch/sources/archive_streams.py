@@ -45,6 +45,8 @@ class ByteStream(abc.ABC):
 class PlainStream(ByteStream):
     """The bytes of a file."""
 
+    position: int
+
     def read(self, size: int) -> bytes:
         """Return `size` bytes, fewer only at the end."""
         data = read_fully(self.handle, size, self.position)
@@ -115,6 +117,8 @@ _DECODERS: dict[Compression, tuple[Callable[[], Decoder], bytes]] = {
 
 class DecompressedStream(ByteStream):
     """The decompressed bytes of a file, also if it has several parts that were compressed separately."""
+
+    position: int
 
     def __init__(self, handle: Handle, label: str, compression: Compression) -> None:
         super().__init__(handle, label)

@@ -32,7 +32,7 @@ class ParquetTable(Table):
         try:
             # A mapped file would end the process when another program shortens it.
             self._file: Any = parquet.ParquetFile(file, memory_map=False, pre_buffer=False)
-            self.columns = tuple(self._file.schema_arrow.names)
+            self.columns: tuple[str, ...] | None = tuple(self._file.schema_arrow.names)
         except self._errors as error:
             raise self._broken(error) from error
         if "path" not in self.columns and "url" not in self.columns:

@@ -37,7 +37,7 @@ class Table(abc.ABC):
     unit = "line"
     # The names of the columns, None if each row has its own names, and the line in which they are.
     columns: tuple[str, ...] | None = None
-    header_line = 1
+    header_line: int = 1
 
     @abc.abstractmethod
     def rows(self) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
@@ -189,8 +189,9 @@ class CsvTable(Table):
             ) from None
         except _TooLongError:
             raise UnusableError(f"line {self._lines.number}: {_TOO_LONG}") from None
-        self.header_line = self._lines.number
-        self._delimiter, self.columns = _split_header(header, self.header_line)
+        self.header_line: int = self._lines.number
+        self._delimiter, columns = _split_header(header, self.header_line)
+        self.columns: tuple[str, ...] | None = columns
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
         """Yield the rows below the header."""
